@@ -1,0 +1,55 @@
+"""One family of errors: every message says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class StatesetRLError(Exception):
+    """Base of all errors that this package raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(StatesetRLError):
+    """A setting, argument or project file is wrong."""
+
+    exit_code = 2
+
+
+class DataError(StatesetRLError):
+    """A row or data file is missing, corrupt or unusable; the message names file, line and reason."""
+
+    exit_code = 2
+
+
+class RewardError(StatesetRLError):
+    """A reward function broke its contract; the message names the function, the sample and the value."""
+
+
+class ModelError(StatesetRLError):
+    """A model or tokenizer cannot be loaded or lacks something that training needs."""
+
+    exit_code = 2
+
+
+class ModelNotTrainableError(ModelError):
+    """The name belongs to a closed API model: there are no weights to train."""
+
+
+class MissingExtraError(StatesetRLError):
+    """An optional dependency is not installed; the message holds the pip command."""
+
+    exit_code = 4
+
+
+class CheckpointError(StatesetRLError):
+    """A checkpoint could not be written or read."""
+
+
+class TrainingError(StatesetRLError):
+    """Training cannot go on (a non-finite loss, log-probabilities that disagree); the message says what to try."""
+
+
+class GateError(StatesetRLError):
+    """A quality gate said no."""
+
+    exit_code = 3

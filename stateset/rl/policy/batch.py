@@ -1,0 +1,103 @@
+"""Rollouts as tensors: whole groups, responses padded on the right, prompts kept once per group.
+
+Everything is built from lengths, never from token values: `pad == eos` is common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stateset.rl.types import RolloutGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """B responses of G groups, padded to T response tokens.
+
+    Attributes:
+        prompts: the token ids of each group's prompt, once.
+        groups: [B] int64, the row's index into `prompts`; rows of a group are neighbours.
+        token_ids: [B, T] int64, 0 behind the end.
+        lengths: [B] int64, response tokens, end-of-sequence token included.
+        mask: [B, T] float32, 1 where the policy chose the token.
+        sampler_logprobs: [B, T] float32, 0 outside the mask.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    groups: Tensor
+    token_ids: Tensor
+    lengths: Tensor
+    mask: Tensor
+    sampler_logprobs: Tensor
+
+    @classmethod
+    def from_groups(cls, groups: Sequence[RolloutGroup]) -> Batch:
+        """Pad the responses of `groups`; a response without tokens keeps its row, with an empty mask."""
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        width = max((len(r.token_ids) for r in rollouts), default=0)
+
+        def padded(rows: list[tuple[int, ...]] | list[tuple[float, ...]], dtype: torch.dtype) -> Tensor:
+            result = torch.zeros(len(rows), width, dtype=dtype)
+            for row, values in zip(result, rows, strict=True):
+                row[: len(values)] = torch.tensor(values, dtype=dtype)
+            return result
+
+        return cls(
+            prompts=tuple(group.prompt_ids for group in groups),
+            groups=torch.tensor([i for i, group in enumerate(groups) for _ in group.rollouts], dtype=torch.long),
+            token_ids=padded([r.token_ids for r in rollouts], torch.long),
+            lengths=torch.tensor([len(r.token_ids) for r in rollouts], dtype=torch.long),
+            mask=padded([r.loss_mask for r in rollouts], torch.float32),
+            sampler_logprobs=padded([r.sampler_logprobs for r in rollouts], torch.float32),
+        )
+
+    def rows_of(self, groups: Sequence[int]) -> Tensor:
+        """Row indices [b] of the given groups, in the given order."""
+        return torch.cat([torch.nonzero(self.groups == g).flatten() for g in groups])
+
+    def select(self, groups: Sequence[int]) -> Batch:
+        """The batch of only these groups, with the same width T."""
+        rows = self.rows_of(groups)
+        counts = [int((self.groups == g).sum()) for g in groups]
+        return Batch(
+            prompts=tuple(self.prompts[g] for g in groups),
+            groups=torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)),
+            token_ids=self.token_ids[rows],
+            lengths=self.lengths[rows],
+            mask=self.mask[rows],
+            sampler_logprobs=self.sampler_logprobs[rows],
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on `device`."""
+        return Batch(
+            prompts=self.prompts,
+            groups=self.groups.to(device),
+            token_ids=self.token_ids.to(device),
+            lengths=self.lengths.to(device),
+            mask=self.mask.to(device),
+            sampler_logprobs=self.sampler_logprobs.to(device),
+        )
+
+    def num_tokens(self, group: int) -> int:
+        """Tokens that one forward of this group computes: its prompt once and all of its responses."""
+        return len(self.prompts[group]) + int(self.lengths[self.groups == group].sum())
+
+
+def micro_batches(batch: Batch, groups: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Split `groups` into neighbours of at most `max_tokens` tokens together; one group is never split."""
+    current: list[int] = []
+    used = 0
+    for group in groups:
+        size = batch.num_tokens(group)
+        if current and used + size > max_tokens:
+            yield current
+            current, used = [], 0
+        current.append(group)
+        used += size
+    if current:
+        yield current

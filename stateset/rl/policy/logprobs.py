@@ -1,0 +1,105 @@
+"""Log-probabilities and entropies of chosen tokens, in chunks over tokens through the head: never a [B, T, V] tensor.
+
+The backward pass computes each chunk's logits again instead of keeping them; the peak is one chunk of logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The output projection: logits = softcap * tanh(scale * (h W^T + b) / softcap).
+
+    weight [V, D], bias [V] or None; `scale` is 1 and `softcap` None for most architectures.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    softcap: float | None = None
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[N, D] -> [N, V] in float32."""
+        return self.capped(torch.nn.functional.linear(hidden, self.weight, self.bias))
+
+    def capped(self, raw: Tensor) -> Tensor:
+        """Scale and soft-cap raw logits [N, V]; float32."""
+        logits = raw.float()
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+
+def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target and entropy of its distribution, both at `temperature`.
+
+    Args:
+        hidden: [N, D], the state that predicts each target.
+        targets: [N] int64.
+        head: the output projection; gradients reach `hidden`, `head.weight` and `head.bias`.
+        temperature: divides the logits; the log-probability is of the distribution that was sampled from.
+    Returns:
+        ([N], [N]) in float32; both differentiable.
+    """
+    bias = head.bias if head.bias is not None else hidden.new_empty(0)
+    logprobs, entropy = _ChunkedHead.apply(hidden, head.weight, bias, targets, head, temperature)  # type: ignore[no-untyped-call]
+    return logprobs, entropy
+
+
+class _ChunkedHead(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, head: Head, temperature: float) -> Any:
+        logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
+        entropy = torch.empty_like(logprobs)
+        for start in range(0, len(hidden), CHUNK_TOKENS):
+            part = slice(start, start + CHUNK_TOKENS)
+            logits = head.logits(hidden[part]).div_(temperature)
+            normalizer = logits.logsumexp(-1)
+            logprobs[part] = logits.gather(-1, targets[part, None])[:, 0] - normalizer
+            probabilities = (logits - normalizer[:, None]).exp_()
+            entropy[part] = normalizer - probabilities.mul_(logits).sum(-1)
+        ctx.save_for_backward(hidden, weight, bias, targets, entropy)
+        ctx.head, ctx.temperature = head, temperature
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor) -> Any:  # type: ignore[override]
+        hidden, weight, bias, targets, entropy = ctx.saved_tensors
+        head: Head = ctx.head
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
+        with_entropy = bool(grad_entropy.any())
+        for start in range(0, len(hidden), CHUNK_TOKENS):
+            part = slice(start, start + CHUNK_TOKENS)
+            capped = head.logits(hidden[part])
+            log_p = torch.log_softmax(capped / ctx.temperature, -1)
+            grad = log_p.exp().mul_(-grad_logprobs[part, None])
+            grad.scatter_add_(-1, targets[part, None], grad_logprobs[part, None])
+            if with_entropy:  # dH/dz_v = -p_v (log p_v + H)
+                grad.sub_(log_p.exp() * (log_p + entropy[part, None]) * grad_entropy[part, None])
+            grad.div_(ctx.temperature)
+            if head.softcap is not None:
+                grad.mul_(1 - (capped / head.softcap).square())
+            if head.scale != 1.0:
+                grad.mul_(head.scale)
+            grad_raw = grad.to(hidden.dtype)
+            grad_hidden[part] = grad_raw @ weight
+            if grad_weight is not None:
+                grad_weight += grad_raw.T @ hidden[part]
+            if grad_bias is not None and bias.numel():
+                grad_bias += grad.sum(0)
+        return (
+            grad_hidden,
+            None if grad_weight is None else grad_weight.to(weight.dtype),
+            None if grad_bias is None else grad_bias.to(bias.dtype),
+            None, None, None,
+        )  # fmt: skip

@@ -1,0 +1,119 @@
+"""AdamW over float32 master weights, whatever precision the model computes in.
+
+A bf16 model trained in place loses small updates to rounding. So each trainable parameter that is not float32 has a
+float32 master: gradients are added into it as they appear (micro-batches add up in float32), the step changes it,
+and the compute weights are rounded from it afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from stateset.rl.errors import TrainingError
+from stateset.rl.policy.policy import Policy
+
+
+class PolicyOptimizer:
+    """One optimizer step at a time; `learning_rate` is given to each.
+
+    Args:
+        policy: whose trainable weights are stepped; hooks are attached to them.
+        betas: AdamW's.
+        weight_decay: applied to matrices only, not to norms and biases.
+        max_grad_norm: gradients are scaled down to this global norm; 0 switches it off.
+    """
+
+    def __init__(
+        self, policy: Policy, *, betas: tuple[float, float], weight_decay: float, max_grad_norm: float
+    ) -> None:
+        self.parameters = policy.trainable()
+        self.masters = {name: _master(p) for name, p in self.parameters.items()}
+        self.max_grad_norm = max_grad_norm
+        matrices = [m for m in self.masters.values() if m.ndim >= 2]
+        others = [m for m in self.masters.values() if m.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+        fused = policy.device.type in ("cpu", "cuda")
+        self.adamw = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, fused=fused)
+        scaled = policy.dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(policy.device.type, enabled=scaled)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of one micro-batch's loss to the masters (scaled up where the dtype is fp16)."""
+        self.scaler.scale(loss).backward()
+
+    def step(self, learning_rate: float) -> float:
+        """Clip, step, round the masters into the compute weights, clear the gradients.
+
+        Returns:
+            The global gradient norm before clipping.
+        Raises:
+            TrainingError: the norm is not finite; no weight has changed.
+        """
+        for group in self.adamw.param_groups:
+            group["lr"] = learning_rate
+        self.scaler.unscale_(self.adamw)
+        grads = [m.grad for m in self.masters.values() if m.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(grads)) if grads else 0.0
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            self.clear()
+            raise TrainingError(
+                f"the gradient norm is {norm}: nothing was changed by this step. Lower learning_rate, or set "
+                "dtype: fp32 to see whether precision is the cause"
+            )
+        if self.max_grad_norm and norm > self.max_grad_norm and math.isfinite(norm):
+            torch._foreach_mul_(grads, self.max_grad_norm / norm)
+        self.scaler.step(self.adamw)
+        self.scaler.update()
+        self.round_masters()
+        self.clear()
+        return norm
+
+    def round_masters(self) -> None:
+        """Copy the masters into the compute weights."""
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                if self.masters[name] is not parameter:
+                    parameter.copy_(self.masters[name])
+
+    def clear(self) -> None:
+        """Drop all gradients."""
+        for master in self.masters.values():
+            master.grad = None
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Masters and AdamW moments under flat names, for a checkpoint."""
+        tensors = {f"master/{name}": master.detach() for name, master in self.masters.items()}
+        for name, master in self.masters.items():
+            tensors |= {f"{key}/{name}": value for key, value in self.adamw.state.get(master, {}).items()}
+        return tensors
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_tensors`: masters, moments and compute weights."""
+        for name, master in self.masters.items():
+            with torch.no_grad():
+                master.copy_(tensors[f"master/{name}"])
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors]
+            if keys:
+                self.adamw.state[master] = {
+                    key: tensors[f"{key}/{name}"].to(master.device)
+                    for key in keys
+                }
+        self.round_masters()
+
+
+def _master(parameter: torch.nn.Parameter) -> Tensor:
+    if parameter.dtype == torch.float32:
+        return parameter
+    master = parameter.detach().float().requires_grad_()
+
+    def collect(source: Tensor) -> None:
+        assert source.grad is not None
+        grad = source.grad.float()
+        master.grad = grad if master.grad is None else master.grad.add_(grad)
+        source.grad = None
+
+    parameter.register_post_accumulate_grad_hook(collect)
+    return master

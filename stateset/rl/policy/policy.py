@@ -1,0 +1,207 @@
+"""`Policy`: the model that is trained, with its tokenizer, adapter and precision.
+
+The module computes in `dtype`; what the optimizer changes are float32 master weights (see `optimizer.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from stateset.rl.errors import DataError, ModelError
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
+from stateset.rl.policy.logprobs import Head
+from stateset.rl.types import Message, Task
+
+Weights = dict[str, Tensor]
+
+# Turn endings that some models use without naming them as end of sequence.
+_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
+
+
+class Policy:
+    """A causal language model ready for GRPO.
+
+    Attributes:
+        module: the Hugging Face model, LoRA layers injected where there is an adapter.
+        tokenizer: its tokenizer.
+        adapter: the PEFT wrapper around `module`, or None for full training.
+        shares_prefix: whether the prompt is computed once per group; else plain rows.
+        name: what the model was loaded from.
+        notices: sentences that the user should see once.
+    """
+
+    def __init__(
+        self,
+        module: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        adapter: Any = None,
+        shares_prefix: bool = True,
+        notices: tuple[str, ...] = (),
+    ) -> None:
+        self.module = module
+        self.tokenizer = tokenizer
+        self.adapter = adapter
+        self.shares_prefix = shares_prefix
+        self.name = name
+        self.notices = notices
+        self.stop_ids = _stop_ids(module, tokenizer)
+        self.window = _shortest_window(module)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.module.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What forward and backward compute in."""
+        return self.module.dtype
+
+    @property
+    def head(self) -> Head:
+        """The output projection with the config's scale and soft cap."""
+        layer = self.module.get_output_embeddings()
+        config = self.module.config.get_text_config()
+        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
+        return Head(layer.weight, layer.bias, scale, getattr(config, "final_logit_softcapping", None))
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+
+    def logprobs(self, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies [B, T] of the masked response tokens (float32, 0 elsewhere)."""
+        forward = shared_logprobs if self._shares(batch) else plain_logprobs
+        return forward(self.module, self.head, batch, temperature)
+
+    def _shares(self, batch: Batch) -> bool:
+        longest = max(len(p) for p in batch.prompts) + batch.token_ids.shape[1]
+        return self.shares_prefix and longest <= self.window
+
+    def encode(self, prompt: str | tuple[Message, ...] | list[Message]) -> tuple[int, ...]:
+        """Token ids of a prompt as the model's chat template renders it, up to where the answer begins.
+
+        A model without a chat template takes strings as they are.
+
+        Raises:
+            ModelError: a list of messages for a model without a chat template.
+        """
+        if self.tokenizer.chat_template is None:
+            if not isinstance(prompt, str):
+                raise ModelError(
+                    f"model '{self.name}' has no chat template, so it cannot read a list of messages: use its "
+                    "instruct variant, or give each prompt as one string"
+                )
+            return tuple(self.tokenizer(prompt)["input_ids"])
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return tuple(encoded["input_ids"])
+
+    def encode_task(self, task: Task, max_prompt_length: int) -> tuple[int, ...]:
+        """`encode`, refusing what is longer than `max_prompt_length` tokens (a cut prompt would train silently)."""
+        ids = self.encode(task.prompt)
+        if not ids:
+            raise DataError(f"{task.source or task.id}: the prompt has no tokens; give it some text")
+        if len(ids) > max_prompt_length:
+            raise DataError(
+                f"{task.source or task.id}: the prompt of task '{task.id}' has {len(ids)} tokens, more than "
+                f"max_prompt_length = {max_prompt_length}; shorten the row or raise the limit"
+            )
+        return ids
+
+    def decode(self, token_ids: tuple[int, ...] | list[int]) -> str:
+        """Text of response tokens, special tokens left out."""
+        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        return str(text)
+
+    def snapshot(self) -> Weights:
+        """A copy of the trainable weights in the compute dtype; a reference model is such a copy."""
+        return {name: p.detach().clone() for name, p in self.trainable().items()}
+
+    @contextlib.contextmanager
+    def using(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Compute with other trainable weights for a while; swaps pointers, copies nothing."""
+        parameters = self.trainable()
+        own = {name: parameters[name].data for name in weights}
+        try:
+            for name, tensor in weights.items():
+                parameters[name].data = tensor
+            yield
+        finally:
+            for name, tensor in own.items():
+                parameters[name].data = tensor
+
+    @torch.no_grad()
+    def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every weight of the plain model by name, a LoRA adapter added in; tied weights once a name."""
+        layers = dict(self.module.named_modules())
+        for name, tensor in self.module.named_parameters(remove_duplicate=False):
+            if ".base_layer." in name:
+                path, _, leaf = name.partition(".base_layer.")
+                layer = layers[path]
+                deltas = [layer.get_delta_weight(a) for a in layer.active_adapters] if leaf == "weight" else []
+                yield f"{path}.{leaf}", sum(deltas, start=tensor.detach())
+            elif ".lora_" not in name:
+                yield name, tensor.detach()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a folder that transformers (or PEFT, for an adapter) loads; an earlier one is replaced whole."""
+        target = Path(folder)
+        return _replace_folder(target, self._write)
+
+    def _write(self, folder: Path) -> None:
+        (self.adapter or self.module).save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Write beside `target`, then rename: a reader sees the old folder or the new one, never half of one."""
+    temporary = target.with_name(f".tmp-{target.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    return target
+
+
+def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends a response: of the generation config, the tokenizer and the chat template's turns."""
+    found: set[int] = set()
+    generation_config = getattr(module, "generation_config", None)
+    for value in (getattr(generation_config, "eos_token_id", None), tokenizer.eos_token_id):
+        if value is not None:
+            found.update(value if isinstance(value, list | tuple) else [value])
+    template = str(tokenizer.chat_template or "")
+    vocabulary = tokenizer.get_added_vocab()
+    found.update(vocabulary[end] for end in _TURN_ENDS if end in vocabulary and end in template)
+    if not found:
+        raise ModelError(
+            "the model has no end-of-sequence token, so its responses would never end: set `eos_token_id` in "
+            "the model folder's generation_config.json"
+        )
+    return frozenset(found)
+
+
+def _shortest_window(module: PreTrainedModel) -> float:
+    """Tokens up to which every layer sees the whole row; infinite without sliding windows."""
+    config = module.config.get_text_config()
+    layer_types = getattr(config, "layer_types", None)
+    if layer_types is not None and "sliding_attention" not in layer_types:
+        return float("inf")
+    return getattr(config, "sliding_window", None) or float("inf")

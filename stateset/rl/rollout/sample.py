@@ -1,0 +1,60 @@
+"""Counted randomness: each draw depends on its key (run seed, purpose, step, task, sample, turn) and nothing else.
+
+A token is drawn by one uniform number: the first token whose cumulative probability exceeds it. So a response is the
+same whatever else is in its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BLOCK = 512
+
+
+def sample_seed(run_seed: int, purpose: str, step: int, task_id: str, sample: int, turn: int = 0) -> int:
+    """A 64-bit seed for one response: the hash of its key."""
+    key = "\x1f".join(map(str, (run_seed, purpose, step, task_id, sample, turn)))
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
+
+
+def uniforms(seeds: Sequence[int], num_tokens: int) -> Tensor:
+    """[B, T] float32 numbers in [0, 1), one a row and token; row b depends on `seeds[b]` alone."""
+    rows = [np.random.Generator(np.random.Philox(key=seed)).random(num_tokens, dtype=np.float32) for seed in seeds]
+    return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, num_tokens)
+
+
+def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """One token a row.
+
+    Args:
+        logits: [B, V] float32.
+        uniform: [B] in [0, 1).
+        temperature: divides the logits; 0 takes the most likely token (log-probability then at temperature 1).
+    Returns:
+        Token ids [B] int64 and their log-probabilities [B] float32, temperature included.
+    """
+    scaled = logits / temperature if temperature > 0 else logits
+    logprobs = scaled.log_softmax(-1)
+    ids = logits.argmax(-1) if temperature == 0 else _invert(logprobs.exp(), uniform)
+    return ids, logprobs.gather(-1, ids[:, None])[:, 0]
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The inverse of the cumulative distribution, in two levels: a sum a block, then one block."""
+    rows, vocabulary = probabilities.shape
+    padded = torch.nn.functional.pad(probabilities, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
+    upto = padded.sum(-1, dtype=torch.float64).cumsum(-1)
+    target = uniform.double() * upto[:, -1]
+    block = (upto <= target[:, None]).sum(-1).clamp_(max=upto.shape[1] - 1)
+    chosen = torch.arange(rows, device=probabilities.device)
+    inside = padded[chosen, block].double().cumsum(-1)
+    rest = target - (upto[chosen, block] - inside[:, -1])
+    offset = (inside <= rest[:, None]).sum(-1).clamp_(max=_BLOCK - 1)
+    ids = block * _BLOCK + offset
+    # rounding at the far end of a block could point behind the last token that has any probability
+    return torch.where(probabilities[chosen, ids.clamp(max=vocabulary - 1)] > 0, ids, probabilities.argmax(-1))
