@@ -53,3 +53,11 @@ class GateError(StatesetRLError):
     """A quality gate said no."""
 
     exit_code = 3
+
+
+class StoppedError(StatesetRLError):
+    """A signal asked training to stop; the checkpoint is written. `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

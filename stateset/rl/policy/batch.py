@@ -6,7 +6,7 @@ Everything is built from lengths, never from token values: `pad == eos` is commo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,17 +65,21 @@ class Batch:
         counts = [int((self.groups == g).sum()) for g in groups]
         return Batch(
             prompts=tuple(self.prompts[g] for g in groups),
-            groups=torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)),
+            groups=torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(rows.device),
             token_ids=self.token_ids[rows],
             lengths=self.lengths[rows],
             mask=self.mask[rows],
             sampler_logprobs=self.sampler_logprobs[rows],
         )
 
+    def masked(self, rows: Tensor) -> Batch:
+        """The same batch with the mask of every row outside `rows` ([B] bool) empty."""
+        return replace(self, mask=self.mask * rows[:, None])
+
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on `device`."""
-        return Batch(
-            prompts=self.prompts,
+        return replace(
+            self,
             groups=self.groups.to(device),
             token_ids=self.token_ids.to(device),
             lengths=self.lengths.to(device),

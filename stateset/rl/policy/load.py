@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,11 @@ def _adapter(module: PreTrainedModel, folder: str | None, rank: int | None, alph
         return None
     import peft  # only an adapter needs it
 
-    if folder is not None:
-        return peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
-    with torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name of before
         torch.manual_seed(seed)
+        if folder is not None:
+            return peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
         settings = peft.LoraConfig(
             r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
         )
@@ -207,6 +209,7 @@ def _choose_attention(
     module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
 ) -> tuple[bool, tuple[str, ...]]:
     """Switch the shared prefix on if it gives the model's own log-probabilities on a small example."""
+    own = module.config._attn_implementation
     try:
         module.set_attn_implementation(ATTENTION)
         agrees = _agrees(Policy(module, tokenizer, name=name))
@@ -214,7 +217,8 @@ def _choose_attention(
         agrees = False
     if agrees:
         return True, ()
-    module.set_attn_implementation("sdpa")
+    if module.config._attn_implementation == ATTENTION:
+        module.set_attn_implementation(own)
     return False, (f"model '{name}' takes the plain path: its attention cannot share a prompt within a group",)
 
 

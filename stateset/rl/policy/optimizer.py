@@ -54,9 +54,12 @@ class PolicyOptimizer:
         """
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
+        for master in self.masters.values():
+            if master.grad is None:  # nothing to learn is a gradient of zero: AdamW's moments decay all the same
+                master.grad = torch.zeros_like(master)
         self.scaler.unscale_(self.adamw)
         grads = [m.grad for m in self.masters.values() if m.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(grads)) if grads else 0.0
+        norm = float(torch.nn.utils.get_total_norm(grads))
         if not math.isfinite(norm) and not self.scaler.is_enabled():
             self.clear()
             raise TrainingError(
@@ -102,6 +105,19 @@ class PolicyOptimizer:
                     for key in keys
                 }
         self.round_masters()
+
+
+def learning_rate_at(step: int, *, peak: float, warmup: int, total: int, schedule: str) -> float:
+    """The learning rate of optimizer step `step` (from 0) of `total`.
+
+    Linear from peak / warmup over the first `warmup` steps; then `constant`, or `linear` or `cosine` down to zero at
+    `total`.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    left = (total - step) / max(1, total - warmup)
+    factor = {"constant": 1.0, "linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left)))}[schedule]
+    return peak * factor
 
 
 def _master(parameter: torch.nn.Parameter) -> Tensor:

@@ -76,6 +76,11 @@ class Policy:
         scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
         return Head(layer.weight, layer.bias, scale, getattr(config, "final_logit_softcapping", None))
 
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and response together that the model was made for."""
+        return int(getattr(self.module.config.get_text_config(), "max_position_embeddings", 2**31))
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad}

@@ -22,6 +22,12 @@ def sample_seed(run_seed: int, purpose: str, step: int, task_id: str, sample: in
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
 
 
+def permutation(length: int, seed: int) -> list[int]:
+    """A permutation of range(length) that depends on `seed` alone."""
+    order: list[int] = np.random.Generator(np.random.Philox(key=seed)).permutation(length).tolist()
+    return order
+
+
 def uniforms(seeds: Sequence[int], num_tokens: int) -> Tensor:
     """[B, T] float32 numbers in [0, 1), one a row and token; row b depends on `seeds[b]` alone."""
     rows = [np.random.Generator(np.random.Philox(key=seed)).random(num_tokens, dtype=np.float32) for seed in seeds]

@@ -1,0 +1,111 @@
+"""Checkpoints at optimizer steps: written beside their place, synced, and renamed, so that none is ever half there.
+
+A checkpoint holds what the next step depends on: float32 master weights, AdamW's moments, the reference weights where
+KL is used, and the counters of `TrainerState`. safetensors and JSON only. Not done yet: hashes of the files and the
+choice of an older checkpoint when the newest is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from stateset.rl.errors import CheckpointError
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainerState:
+    """The counters of a run.
+
+    Attributes:
+        step: training steps done.
+        optimizer_steps: of the whole run.
+        num_tokens: tokens seen by the policy, prompts once a group.
+        call: which `train()` call this is, from 0.
+        call_step: steps done in this call; the data order follows from it.
+        call_optimizer_steps: of this call; the learning rate follows from it.
+        reward_low: the lowest mean reward of a step so far, None before the first.
+        reward_high: the highest.
+        best_reward: the best held-out mean so far, None before the first evaluation.
+        best_step: where that was.
+        data_hash: fingerprint of this call's tasks.
+    """
+
+    step: int = 0
+    optimizer_steps: int = 0
+    num_tokens: int = 0
+    call: int = 0
+    call_step: int = 0
+    call_optimizer_steps: int = 0
+    reward_low: float | None = None
+    reward_high: float | None = None
+    best_reward: float | None = None
+    best_step: int | None = None
+    data_hash: str = ""
+
+
+def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int) -> Path:
+    """Write `folder/step_00010` and remove the oldest beyond `keep`.
+
+    Raises:
+        CheckpointError: the disk is full or not writable; what was there before is untouched.
+    """
+    target = folder / f"step_{state.step:05d}"
+    temporary = folder / f".tmp-{target.name}-{os.getpid()}"
+    try:
+        temporary.mkdir(parents=True)
+        save_file({name: t.contiguous() for name, t in tensors.items()}, temporary / "tensors.safetensors")
+        (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1))
+        for file in temporary.iterdir():
+            _sync(file)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"checkpoint {target} could not be written ({error}); the earlier ones are as they were. "
+            "Free some disk space (or lower keep_checkpoints), then resume the run"
+        ) from error
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(p for p in folder.glob("step_*") if (p / "state.json").is_file())
+
+
+def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
+    """The newest checkpoint of a run.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    found = list_checkpoints(run_dir / "checkpoints")
+    if not found:
+        raise CheckpointError(f"{run_dir} holds no checkpoint to resume from; start the run anew, with a lower save_every")
+    try:
+        state = TrainerState(**json.loads((found[-1] / "state.json").read_text()))
+        return state, load_file(found[-1] / "tensors.safetensors")
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {found[-1]} cannot be read ({error}); remove that folder to resume from the one before"
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Measuring a model on tickets that it was not trained on."""

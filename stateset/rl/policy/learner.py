@@ -1,0 +1,184 @@
+"""The update: from a batch and its advantages to changed weights.
+
+One optimizer step takes `gradient_accumulation_steps` mini-batches of whole groups. Its token weights are computed
+once over all of them, so that micro-batches, which only bound memory, add up to the same gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from stateset.rl.algorithm.aggregation import token_weights
+from stateset.rl.algorithm.kl import kl_penalty
+from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
+from stateset.rl.config.schema import Config
+from stateset.rl.errors import TrainingError
+from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.policy.policy import Policy, Weights
+
+GPU_MICRO_BATCH_TOKENS = 16_384
+MAX_CORRECTION = 2.0  # bound on the importance weight between sampler and trainer
+
+
+class Learner:
+    """Reinforces responses by their advantages.
+
+    Args:
+        policy: the model to change.
+        config: the run's settings.
+        exact_sampler: the sampler computes as the trainer does, so that no rollout correction is needed.
+    """
+
+    def __init__(self, policy: Policy, config: Config, *, exact_sampler: bool) -> None:
+        self.policy = policy
+        self.config = config
+        self.exact_sampler = exact_sampler
+        self.reference: Weights | None = policy.snapshot() if config.use_kl_loss else None
+        self.optimizer = PolicyOptimizer(
+            policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+        )
+        self._sampler_checked = False
+        automatic = GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1  # a CPU gains nothing by packing
+        self.micro_batch_tokens = automatic if config.micro_batch_tokens == "auto" else config.micro_batch_tokens
+
+    def update(
+        self, batch: Batch, advantages: Tensor, plan: Sequence[Sequence[int]], learning_rate: Callable[[], float]
+    ) -> dict[str, float]:
+        """Take every optimizer step that one rollout batch gives.
+
+        Args:
+            batch: B responses of whole groups, on the policy's device.
+            advantages: [B].
+            plan: the groups of each optimizer step, from `optimizer_steps`.
+            learning_rate: asked once before each optimizer step.
+        Returns:
+            What the update measured, by logged name.
+        Raises:
+            TrainingError: a non-finite gradient, or sampler and trainer disagree in the run's first step.
+        """
+        tally = _Tally()
+        old = self._logprobs(batch) if len(plan) > 1 else None
+        reference = self._logprobs(batch, self.reference) if self.reference is not None else None
+        for groups in plan:
+            rows = batch.rows_of(groups)
+            weights = torch.zeros_like(batch.mask)
+            norm = self.config.max_response_length if self._mode.endswith("norm") else None
+            weights[rows] = token_weights(batch.mask[rows], self._mode, norm=norm)
+            for part in micro_batches(batch, self._with_signal(batch, advantages, groups), self.micro_batch_tokens):
+                self._accumulate(batch, part, weights, advantages, old, reference, tally)
+            self._check_sampler(tally)
+            rate = learning_rate()
+            tally.add("grad_norm", self.optimizer.step(rate))
+            tally.add("learning_rate", rate)
+        return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
+
+    @property
+    def _mode(self) -> str:
+        return self.config.loss_agg_mode
+
+    def _with_signal(self, batch: Batch, advantages: Tensor, groups: Sequence[int]) -> list[int]:
+        """Groups whose forward can change anything; the others count in the weights alone."""
+        if self.reference is not None or self.config.entropy_coef:
+            return list(groups)
+        return [g for g in groups if bool(advantages[batch.groups == g].any())]
+
+    def _accumulate(
+        self,
+        batch: Batch,
+        groups: Sequence[int],
+        weights: Tensor,
+        advantages: Tensor,
+        old: Tensor | None,
+        reference: Tensor | None,
+        tally: _Tally,
+    ) -> None:
+        """Forward and backward of one micro-batch."""
+        rows, part, config = batch.rows_of(groups), batch.select(groups), self.config
+        weights = weights[rows]
+        logprobs, entropy = self.policy.logprobs(part, config.temperature)
+        before = logprobs.detach() if old is None else old[rows]
+        low, high = config.clip_bounds
+        losses, stats = POLICY_LOSSES[config.loss](
+            logprobs, before, advantages[rows, None].expand_as(logprobs), part.mask, Clip(low, high, config.clip_ratio_dual)
+        )
+        gap = before - part.sampler_logprobs
+        if not self.exact_sampler:
+            losses = losses * gap.clamp(max=math.log(MAX_CORRECTION)).exp()
+        loss = (losses * weights).sum()
+        if reference is not None:
+            kl = kl_penalty(logprobs, reference[rows], config.kl_loss_type)
+            loss = loss + config.kl_loss_coef * (kl * weights).sum()
+            tally.tokens("kl", kl_penalty(logprobs.detach(), reference[rows], "low_var_kl"), part.mask)
+        if config.entropy_coef:
+            loss = loss - config.entropy_coef * (entropy * weights).sum()
+        self.optimizer.backward(loss)
+        tally.add("loss", float(loss.detach()))
+        tally.stats(stats, int(part.mask.sum()))
+        tally.tokens("entropy", entropy.detach(), part.mask)
+        tally.tokens("sampler/mean_gap", gap.abs(), part.mask)
+        tally.largest("sampler/max_gap", float((gap.abs() * part.mask).max()))
+
+    @torch.no_grad()
+    def _logprobs(self, batch: Batch, weights: Weights | None = None) -> Tensor:
+        """[B, T] of the whole batch, under the current weights or others."""
+        result = torch.zeros_like(batch.mask)
+        with self.policy.using(weights or {}):
+            for groups in micro_batches(batch, range(len(batch.prompts)), self.micro_batch_tokens):
+                result[batch.rows_of(groups)] = self.policy.logprobs(batch.select(groups), self.config.temperature)[0]
+        return result
+
+    def _check_sampler(self, tally: _Tally) -> None:
+        """Stop a run whose sampler and trainer do not compute the same model, once, before anything is changed."""
+        if self._sampler_checked or "sampler/mean_gap" not in tally.counts:
+            return
+        self._sampler_checked = True
+        mean, largest = tally.means()["sampler/mean_gap"], tally.maxima["sampler/max_gap"]
+        exact = self.exact_sampler
+        if mean > (1e-4 if exact else 0.1) or (exact and largest > 1e-3):
+            raise TrainingError(
+                f"the sampler's log-probabilities differ from the trainer's by {mean:.2g} per token (at most "
+                f"{largest:.2g}), so the update would reinforce something else than what was sampled. Likely causes: "
+                "an architecture whose attention the rollout engine does not know, or an engine of the user's that "
+                "applies another temperature or top-p. Nothing was changed"
+            )
+
+
+def optimizer_steps(order: Sequence[int], groups_per_mini_batch: int, mini_batches_per_step: int) -> list[list[int]]:
+    """The groups of each optimizer step of one pass: neighbours in `order`, the last may be fewer."""
+    size = groups_per_mini_batch * mini_batches_per_step
+    return [list(order[start : start + size]) for start in range(0, len(order), size)]
+
+
+class _Tally:
+    """Means weighted by tokens, sums and maxima of what the micro-batches of one update measured."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, float] = {}
+        self.maxima: dict[str, float] = {}
+
+    def add(self, name: str, value: float, count: float = 1.0) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value * count
+        self.counts[name] = self.counts.get(name, 0.0) + count
+
+    def tokens(self, name: str, values: Tensor, mask: Tensor) -> None:
+        count = int(mask.sum())
+        if count:
+            self.add(name, float((values * mask).sum()) / count, count)
+
+    def largest(self, name: str, value: float) -> None:
+        self.maxima[name] = max(value, self.maxima.get(name, -math.inf))
+
+    def stats(self, stats: dict[str, Tensor], tokens: int) -> None:
+        self.add("clip_ratio/low_mean", float(stats["clip_fraction_low"]), tokens)
+        self.add("clip_ratio/high_mean", float(stats["clip_fraction_high"]), tokens)
+        self.add("approx_kl_old", float(stats["approx_kl_old"]), tokens)
+        self.largest("ratio_max", float(stats["ratio_max"]))
+
+    def means(self) -> dict[str, float]:
+        return {name: self.sums[name] / self.counts[name] for name in self.sums if self.counts[name]} | self.maxima
