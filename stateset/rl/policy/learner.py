@@ -77,6 +77,18 @@ class Learner:
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
 
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Everything here that the next update depends on, under flat names."""
+        reference = {f"reference/{name}": tensor for name, tensor in (self.reference or {}).items()}
+        return self.optimizer.state_tensors() | reference
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state_tensors`."""
+        self.optimizer.load_state_tensors(tensors)
+        if self.reference is not None:
+            device = self.policy.device
+            self.reference = {name: tensors[f"reference/{name}"].to(device) for name in self.reference}
+
     @property
     def _mode(self) -> str:
         return self.config.loss_agg_mode
@@ -140,6 +152,7 @@ class Learner:
         mean, largest = tally.means()["sampler/mean_gap"], tally.maxima["sampler/max_gap"]
         exact = self.exact_sampler
         if mean > (1e-4 if exact else 0.1) or (exact and largest > 1e-3):
+            self.optimizer.clear()
             raise TrainingError(
                 f"the sampler's log-probabilities differ from the trainer's by {mean:.2g} per token (at most "
                 f"{largest:.2g}), so the update would reinforce something else than what was sampled. Likely causes: "

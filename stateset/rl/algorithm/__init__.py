@@ -1,0 +1,1 @@
+"""The mathematics of a training step: pure functions of tensors."""

@@ -1,0 +1,1 @@
+"""Settings: read, checked, explained. Imports nothing of the user's and no torch."""

@@ -1,0 +1,131 @@
+"""From a file, a mapping and `key=value` overrides to one checked `Config`.
+
+Later layers win: profile, then file or mapping, then overrides. Relative paths in a file are relative to the
+file's folder; those in a mapping or an override to the working directory. Nothing of the user's is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stateset.rl.config.dialects import Entry, flatten, rollout_notices, translate
+from stateset.rl.config.rules import check
+from stateset.rl.config.schema import Config, Provenance
+from stateset.rl.config.yaml_file import parse_scalar, read_yaml
+from stateset.rl.errors import ConfigError
+
+PROFILES = Path(__file__).parent / "profiles"
+_PATH_KEYS = ("dataset", "eval_dataset", "output_dir")
+
+
+def load_config(
+    file: str | os.PathLike[str], *, overrides: Sequence[str] = (), profile: str | None = None
+) -> Config:
+    """Read a project file.
+
+    Args:
+        file: YAML with flat keys, the document's nested paths, or both.
+        overrides: `key=value`, the value read as YAML; they win over the file.
+        profile: name of a profile below the file; wins over a `profile` key.
+
+    Raises:
+        ConfigError: anything wrong with the file or its values, with file and line.
+    """
+    path = Path(file)
+    return _resolve(read_yaml(path), overrides, profile, path.absolute().parent)
+
+
+def make_config(
+    values: Mapping[str, Any] | None = None, *, overrides: Sequence[str] = (), profile: str | None = None
+) -> Config:
+    """Make a config from a mapping; names, layers and errors as in `load_config`."""
+    return _resolve(flatten(values or {}, "config"), overrides, profile, Path.cwd())
+
+
+def list_profiles() -> tuple[str, ...]:
+    """Names of the profiles that come with the package, sorted."""
+    return tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))
+
+
+def profile_values(name: str) -> dict[str, Any]:
+    """Read what a profile sets, by flat key.
+
+    Raises:
+        ConfigError: no profile has this name.
+    """
+    return {key: entry.value for key, entry in _read_profile(name).items()}
+
+
+def _resolve(entries: list[Entry], overrides: Sequence[str], profile: str | None, folder: Path) -> Config:
+    given = _absolute_paths(translate(entries), folder)
+    override_entries = [_parse_override(text) for text in overrides]
+    forced = _absolute_paths(translate(override_entries), Path.cwd())
+    names = [layer.pop("profile", None) for layer in (forced, given)]
+    named = next((entry.value for entry in names if entry), None)
+    chosen = named if profile is None else profile
+    base = {} if chosen is None else _read_profile(chosen)
+
+    merged = base | given | forced
+    rank = {key: level for level, layer in enumerate((base, given, forced)) for key in layer}
+    config = _validate(merged)
+    origins = {key: entry.where for key, entry in merged.items()}
+    notices = (*rollout_notices([*entries, *override_entries]), *check(config, rank, origins))
+    return config.with_provenance(Provenance(notices, origins, folder))
+
+
+def _read_profile(name: object) -> dict[str, Entry]:
+    known = list_profiles()
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError(f"unknown profile `{name}`; {hint}Known: {', '.join(known)}.")
+    entries = translate(read_yaml(PROFILES / f"{name}.yaml"))
+    return {key: entry._replace(where=f"profile {name}") for key, entry in entries.items()}
+
+
+def _parse_override(text: str) -> Entry:
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"override `{text}` is not key=value; write for example `batch_size=8`.")
+    try:
+        return Entry(path.strip(), parse_scalar(value), "override")
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"override `{text}`: the value is not valid YAML; put it in quotes.") from error
+
+
+def _absolute_paths(layer: dict[str, Entry], folder: Path) -> dict[str, Entry]:
+    return {key: entry._replace(value=_absolute(key, entry.value, folder)) for key, entry in layer.items()}
+
+
+def _absolute(key: str, value: Any, folder: Path) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value:
+        return value
+    path = folder / Path(value).expanduser()
+    is_local = key in _PATH_KEYS or (key == "model" and path.is_dir())  # any other model name is a hub id
+    return os.path.normpath(path) if is_local else value
+
+
+def _validate(merged: Mapping[str, Entry]) -> Config:
+    try:
+        return Config(**{key: entry.value for key, entry in merged.items()})
+    except ValidationError as error:
+        problems: dict[str, list[str]] = {}
+        for detail in error.errors():
+            message = detail["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+            problems.setdefault(str(detail["loc"][0]), []).append(message)
+        lines = [_explain(merged[key], key, " or ".join(messages)) for key, messages in problems.items()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(entry: Entry, key: str, message: str) -> str:
+    sentence = Config.model_fields[key].description
+    return f"{entry.where}: `{entry.path}` is {entry.value!r}: {message}. {key}: {sentence}"

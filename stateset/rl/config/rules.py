@@ -1,0 +1,105 @@
+"""What a setting needs beside it to have an effect: each key acts, is refused, or is reported.
+
+A key that the user gave and that nothing reads is a mistake, refused with the remedy. If a later layer
+switched it off (a file sets `kl_loss_coef`, an override says `use_kl_loss=false`), it is only reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stateset.rl.config.schema import Config
+from stateset.rl.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A key that other keys need, and what must be written to turn it on."""
+
+    key: str
+    remedy: str
+    is_on: Callable[[Config], bool]
+
+
+_KL = Switch("use_kl_loss", "`use_kl_loss: true`", lambda config: config.use_kl_loss)
+_LORA = Switch("lora", "`lora: true`", lambda config: config.lora)
+_EVAL = Switch("eval_dataset", "an `eval_dataset`", lambda config: config.eval_dataset is not None)
+_DISTRIBUTED = Switch("distributed", "`distributed: true`", lambda config: config.distributed)
+_GRPO = Switch("adv_estimator", "`adv_estimator: grpo`", lambda config: config.adv_estimator == "grpo")
+
+NEEDS: Mapping[str, Switch] = {
+    "kl_loss_coef": _KL,
+    "kl_loss_type": _KL,
+    "kl_placement": _KL,
+    "lora_rank": _LORA,
+    "lora_alpha": _LORA,
+    "eval_every": _EVAL,
+    "eval_reward": _EVAL,
+    "num_gpus": _DISTRIBUTED,
+    "strategy": _DISTRIBUTED,
+    "norm_adv_by_std": _GRPO,
+}
+
+
+def acting_values(config: Config) -> dict[str, Any]:
+    """Plain values, ready for YAML, of every key that has an effect; read again they make an equal config."""
+    values = config.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in NEEDS or NEEDS[key].is_on(config)}
+
+
+def check(config: Config, rank: Mapping[str, int], origins: Mapping[str, str]) -> tuple[str, ...]:
+    """Refuse given keys that nothing reads; return notices about the others.
+
+    Args:
+        config: the settings, all layers merged.
+        rank: for each given key the layer that set it, later layers higher.
+        origins: for each given key where it was written.
+
+    Raises:
+        ConfigError: a given key has no effect and no later layer meant it so.
+    """
+    dead = [key for key in NEEDS if key in rank and not NEEDS[key].is_on(config)]
+    complaints = {
+        key: f"{origins[key]}: `{key}` has no effect without {NEEDS[key].remedy}"
+        for key in dead
+        if getattr(config, key) is not None
+    }
+    refused = [key for key in complaints if rank[key] >= rank.get(NEEDS[key].key, -1)]
+    if refused:
+        raise ConfigError("\n".join(f"{complaints[key]}: add that, or remove `{key}`." for key in refused))
+    silenced = [f"{complaint}." for complaint in complaints.values()]
+    return (*silenced, *_value_notices(config), *_clip_notices(config, rank))
+
+
+def _value_notices(config: Config) -> Iterator[str]:
+    responses = config.batch_size * config.rollout_n
+    if config.use_kl_loss and config.kl_loss_type in ("kl", "k1"):
+        yield (
+            f'kl_loss_type "{config.kl_loss_type}" regularises nothing as a loss: its expected gradient is '
+            "zero. Use `kl_loss_type: low_var_kl+`."
+        )
+    if config.mini_batch_size > responses:
+        yield (
+            f"mini_batch_size {config.mini_batch_size} is more than the {responses} responses of a step "
+            f"(batch_size {config.batch_size} x rollout_n {config.rollout_n}): a step is one mini-batch."
+        )
+    if config.gradient_accumulation_steps > config.mini_batches(responses):
+        yield (
+            f"gradient_accumulation_steps {config.gradient_accumulation_steps} takes all "
+            f"{config.mini_batches(responses)} mini-batch(es) of a step in one update: lower "
+            "mini_batch_size for more. Memory is governed by micro_batch_tokens."
+        )
+
+
+def _clip_notices(config: Config, given: Container[str]) -> Iterator[str]:
+    low, high = config.clip_bounds
+    if "clip_ratio" in given and (low, high) != (config.clip_ratio, config.clip_ratio):
+        yield f"clip_ratio {config.clip_ratio} is overridden: ratios are clipped to [1 - {low}, 1 + {high}]."
+    clip_keys = [key for key in ("clip_ratio", "clip_ratio_low", "clip_ratio_high") if key in given]
+    if clip_keys and config.updates(config.batch_size * config.rollout_n) == 1:
+        yield (
+            f"{clip_keys[0]} never acts: with one optimizer update a step the probability ratio is 1; "
+            "raise ppo_epochs or lower mini_batch_size for more updates."
+        )

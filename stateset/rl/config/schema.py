@@ -1,0 +1,251 @@
+"""Every setting of a run, its default and one sentence about it.
+
+A `Config` is checked when it is made, so that a run never fails at step 1,000 for what was known at step 0.
+The sentences below are also `docs/configuration.md`. Files, profiles and overrides are read in `load.py`;
+what a setting needs beside it to have an effect stands in `rules.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from stateset.rl.errors import ConfigError
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+PlainKL = Literal["kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3"]
+StraightThroughKL = Literal["kl+", "k1+", "abs+", "mse+", "k2+", "low_var_kl+", "k3+"]
+KLLossType = Literal[PlainKL, StraightThroughKL]
+LossAggMode = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
+LEARNING_RATE = 1e-6
+LORA_LEARNING_RATE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the values of a config came from; no part of what the config is, so equality ignores it."""
+
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    folder: Path | None = field(default=None, compare=False)
+
+
+class Config(BaseModel):
+    """The settings of one run: frozen, complete, checked.
+
+    Make one with `load_config` or `make_config` of `load.py`. `learning_rate` and `mini_batch_size` may be
+    given as None and are numbers afterwards.
+
+    Raises:
+        ConfigError: values that contradict each other.
+        pydantic.ValidationError: an unknown key, or a value of the wrong type or range; `load.py` turns it
+            into a ConfigError that names file and line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    model: Name | None = Field(None, description="Hub id or folder of the model that is trained.")
+    reward: Name | None = Field(
+        None, description="The reward as `package.module:Name`, found below the project's folder."
+    )
+    dataset: Name | None = Field(None, description="File with training rows (.jsonl, .json, .csv, .parquet).")
+    eval_dataset: Name | None = Field(
+        None, description="File with held-out rows, scored every `eval_every` steps and never trained on."
+    )
+    eval_reward: Name | None = Field(
+        None,
+        description="Reward whose held-out mean picks the best checkpoint; null: the training reward.",
+    )
+    objective: str | None = Field(None, description="The goal in your words, shown in report and model card.")
+    output_dir: Name | None = Field(None, description="Folder of the run; null: `runs/<time>`.")
+    seed: NonNegativeInt = Field(0, description="Seed of data order and sampling.")
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the model runs; auto takes cuda, then mps (untested), then cpu."
+    )
+    dtype: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="Precision of the computation; auto and bf16 keep fp32 master weights."
+    )
+    mixed_precision: Literal["bf16", "fp16"] | None = Field(
+        None, description="bf16 is the same as `dtype: bf16`; fp16 scales gradients and needs a GPU."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Computes activations again in the backward pass: less memory, more time."
+    )
+    micro_batch_tokens: Literal["auto"] | PositiveInt = Field(
+        "auto", description="Most tokens in one forward pass; governs memory and never changes the result."
+    )
+    distributed: bool = Field(False, description="Trains on several devices, one process each.")
+    num_gpus: PositiveInt = Field(1, description="Devices of a distributed run.")
+    strategy: Literal["ddp"] = Field("ddp", description="How a distributed run shares the work.")
+
+    lora: bool = Field(False, description="Trains a low-rank adapter on all linear layers, not every weight.")
+    lora_rank: PositiveInt = Field(16, description="Rank of the adapter.")
+    lora_alpha: PositiveInt = Field(32, description="Scale of the adapter: its output counts alpha / rank.")
+
+    learning_rate: PositiveFloat = Field(
+        None, validate_default=True, description="Peak learning rate of AdamW; null: 1e-6, with LoRA 1e-5."
+    )
+    betas: tuple[Beta, Beta] = Field((0.9, 0.99), strict=False, description="The two moment decays of AdamW.")
+    weight_decay: NonNegativeFloat = Field(0.0, description="Decoupled weight decay of AdamW.")
+    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients longer than this are scaled down to it.")
+    warmup_steps: NonNegativeInt = Field(
+        5, description="Steps of linear warm-up, in the first `train()` call only."
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant",
+        description="Learning rate after warm-up; linear and cosine fall to zero at the last step.",
+    )
+
+    rollout_n: int = Field(
+        8, ge=2, description="Responses to each prompt; their mean is the baseline, so at least two."
+    )
+    batch_size: PositiveInt = Field(32, description="Prompts in one training step.")
+    epochs: PositiveInt = Field(1, description="Passes over the training rows.")
+    max_steps: PositiveInt | None = Field(None, description="Ends training after so many steps; null: never.")
+    max_minutes: PositiveFloat | None = Field(
+        None, description="Ends training after so many minutes, at a step's end; null: never."
+    )
+    mini_batch_size: PositiveInt = Field(
+        None,
+        validate_default=True,
+        description="Responses (not prompts) in one mini-batch; null: `batch_size x rollout_n`.",
+    )
+    ppo_epochs: PositiveInt = Field(1, description="Passes over the responses of one step.")
+    gradient_accumulation_steps: PositiveInt = Field(1, description="Mini-batches in one optimizer update.")
+    temperature: PositiveFloat = Field(1.0, description="Sampling temperature in training.")
+    max_prompt_length: PositiveInt = Field(
+        2048, description="Most tokens of a prompt; a longer one is refused."
+    )
+    max_response_length: PositiveInt = Field(256, description="Most tokens of one response.")
+
+    adv_estimator: Literal["grpo", "rloo"] = Field("grpo", description="How rewards become advantages.")
+    norm_adv_by_std: bool = Field(
+        True,
+        description="Divides advantages by the group's standard deviation; false: reward minus mean.",
+    )
+    loss: Literal["ppo_clip"] = Field("ppo_clip", description="The policy loss.")
+    clip_ratio: Ratio = Field(0.2, description="How far a token's probability ratio may move unclipped.")
+    clip_ratio_low: Ratio | None = Field(None, description="Lower distance; null: `clip_ratio`.")
+    clip_ratio_high: PositiveFloat | None = Field(None, description="Upper distance; null: `clip_ratio`.")
+    clip_ratio_dual: Annotated[float, Field(gt=1)] | None = Field(
+        3.0, description="Bound on the loss of a response worse than average; null: no bound."
+    )
+    use_kl_loss: bool = Field(False, description="Adds a KL term that holds the policy near its start.")
+    kl_loss_coef: NonNegativeFloat = Field(0.001, description="Weight of the KL term.")
+    kl_loss_type: KLLossType = Field(
+        "low_var_kl+", description="KL estimate; `+` keeps its value and takes the gradient that is right."
+    )
+    kl_placement: Literal["loss"] = Field("loss", description="Where the KL term enters.")
+    loss_agg_mode: LossAggMode = Field(
+        "token-mean",
+        description="How token losses become one; seq-mean-token-sum-norm divides by max_response_length.",
+    )
+    entropy_coef: NonNegativeFloat = Field(0.0, description="Weight of an entropy bonus.")
+
+    reward_timeout_seconds: PositiveFloat = Field(
+        30.0, description="A reward call that takes longer leaves its response unscored."
+    )
+    eval_every: PositiveInt = Field(20, description="Steps between evaluations on `eval_dataset`.")
+    save_every: PositiveInt = Field(50, description="Steps between checkpoints.")
+    keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints that stay on disk.")
+    warm_start: None = Field(None, description="Reserved for a supervised stage before GRPO: null only.")
+
+    _provenance: Provenance = PrivateAttr(default_factory=Provenance)
+
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _default_learning_rate(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            return value
+        return LORA_LEARNING_RATE if info.data.get("lora") else LEARNING_RATE
+
+    @field_validator("mini_batch_size", mode="before")
+    @classmethod
+    def _default_mini_batch_size(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            return value
+        return info.data.get("batch_size", 1) * info.data.get("rollout_n", 1)
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _refuse_warm_start(cls, value: Any) -> None:
+        if value is not None:
+            raise ValueError("a supervised warm start is not available in this version: remove the key")
+
+    @model_validator(mode="after")
+    def _check_mini_batch(self) -> Config:
+        if self.mini_batch_size % self.rollout_n == 0:
+            return self
+        nearest = max(1, self.mini_batch_size // self.rollout_n) * self.rollout_n
+        raise ConfigError(
+            f"mini_batch_size {self.mini_batch_size} is no multiple of rollout_n {self.rollout_n}: "
+            f"mini-batches count responses and hold whole groups. Set mini_batch_size to {nearest}."
+        )
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> Config:
+        if self.mixed_precision is None or self.dtype in ("auto", self.mixed_precision):
+            return self
+        raise ConfigError(
+            f"dtype {self.dtype} and mixed_precision {self.mixed_precision} are two precisions: remove one."
+        )
+
+    @property
+    def compute_dtype(self) -> Literal["auto", "bf16", "fp32", "fp16"]:
+        """The precision that `dtype` and `mixed_precision` ask for together."""
+        return self.mixed_precision or self.dtype
+
+    @property
+    def clip_bounds(self) -> tuple[float, float]:
+        """Lower and upper clip distance that act: `clip_ratio` where low or high is not given."""
+        low = self.clip_ratio if self.clip_ratio_low is None else self.clip_ratio_low
+        high = self.clip_ratio if self.clip_ratio_high is None else self.clip_ratio_high
+        return low, high
+
+    def mini_batches(self, num_responses: int) -> int:
+        """Mini-batches that this many responses make; the last may be smaller."""
+        return -(-num_responses // self.mini_batch_size)
+
+    def updates(self, num_responses: int) -> int:
+        """Optimizer updates made from one step's responses, all `ppo_epochs` together."""
+        return self.ppo_epochs * -(-self.mini_batches(num_responses) // self.gradient_accumulation_steps)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences that the user should see: settings that do something else than they seem to."""
+        return self._provenance.notices
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where each given key was set: "run.yaml:4", "profile balanced", "override"."""
+        return self._provenance.origins
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder: the config file's, or the working directory for a config made in Python."""
+        return self._provenance.folder or Path.cwd()
+
+    def with_provenance(self, provenance: Provenance) -> Config:
+        """Return the same settings, with where they came from."""
+        copy = self.model_copy()
+        copy._provenance = provenance
+        return copy

@@ -1,0 +1,1 @@
+"""Rows into tasks, and the order in which training sees them."""

@@ -1,0 +1,145 @@
+"""Reading rows from a file: one small reader a format.
+
+A line that cannot be read becomes a row with a problem, so that all of them can be shown together.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from stateset.rl.data.rows import Row
+from stateset.rl.errors import DataError, MissingExtraError
+
+
+def read_rows(path: Path, label: str) -> Iterator[Row]:
+    """Read the rows of a file, in order, by its suffix.
+
+    Raises:
+        DataError: the file is missing, of an unknown format, not UTF-8, or broken as a whole.
+        MissingExtraError: .parquet without pyarrow.
+    """
+    if not path.is_file():
+        raise DataError(_missing(path))
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"{path}: unknown format '{path.suffix}'; convert it to one of {', '.join(READERS)}.")
+    return READERS[path.suffix.lower()](path, label)
+
+
+def _missing(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder; give a file in it ({', '.join(READERS)})."
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, 1)
+    data_files = sorted(name for name in names if Path(name).suffix.lower() in READERS)
+    if near:
+        return f"no file {path}; did you mean {path.parent / near[0]}?"
+    found = f"data files there: {', '.join(data_files[:5])}" if data_files else "check the path"
+    return f"no file {path}; {found}."
+
+
+def _read_text(path: Path, label: str) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{label}: the file is UTF-16; save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{label}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8."
+        ) from error
+
+
+def _read_jsonl(path: Path, label: str) -> Iterator[Row]:
+    for number, line in enumerate(_read_text(path, label).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{label}:{number}"
+        try:
+            yield Row(json.loads(line), where)
+        except (ValueError, RecursionError) as error:
+            shown = line.strip() if len(line) <= 60 else f"{line.strip()[:60]}..."
+            yield Row(None, where, f"not valid JSON ({_json_reason(error)}): {shown}")
+
+
+def _json_reason(error: ValueError | RecursionError) -> str:
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _read_json(path: Path, label: str) -> Iterator[Row]:
+    try:
+        rows = json.loads(_read_text(path, label))
+    except (ValueError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(
+            f"{label}{line}: not valid JSON ({_json_reason(error)}). With one row a line, name it .jsonl."
+        ) from error
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{label}: expected a list of rows, found {type(rows).__name__}; write [{{...}}, {{...}}]."
+        )
+    return (Row(row, f"{label} row {number}") for number, row in enumerate(rows, start=1))
+
+
+def _read_csv(path: Path, label: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(_read_text(path, label), newline=""), strict=True)
+    header: list[str] = []
+    line = 1
+    try:
+        for cells in reader:
+            where, line = f"{label}:{line}", reader.line_num + 1  # a cell may hold line breaks
+            if not header:
+                header = _checked_header(cells, where)
+            elif cells:
+                yield _csv_row(header, cells, where)
+    except csv.Error as error:
+        raise DataError(f"{label}:{line}: not valid CSV ({error}); export the file again.") from error
+
+
+def _checked_header(cells: list[str], where: str) -> list[str]:
+    if len(cells) == 1 and any(mark in cells[0] for mark in ";\t"):
+        raise DataError(
+            f"{where}: the columns {cells[0]!r} are not separated by commas; export the file with commas."
+        )
+    repeated = [cell for cell in cells if cells.count(cell) > 1]
+    if repeated:
+        raise DataError(f"{where}: column `{repeated[0]}` stands in the header twice; rename one.")
+    return cells
+
+
+def _csv_row(header: list[str], cells: list[str], where: str) -> Row:
+    if len(cells) != len(header):
+        return Row(
+            None, where, f"{len(cells)} cells, but the header has {len(header)}; quote cells with commas."
+        )
+    return Row(dict(zip(header, cells, strict=True)), where)
+
+
+def _read_parquet(path: Path, label: str) -> Iterator[Row]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{label}: reading .parquet needs pyarrow: pip install 'stateset-rl[parquet]'"
+        ) from error
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (ValueError, OSError) as error:
+        raise DataError(f"{label}: not a readable parquet file ({error}); export it again.") from error
+    return (Row(row, f"{label} row {number}") for number, row in enumerate(rows, start=1))
+
+
+READERS: Mapping[str, Callable[[Path, str], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
