@@ -55,7 +55,7 @@ def write_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, template: str | None = TEMPLATE, **shape: object) -> Path:
+def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, scale: float = 6.0, template: str | None = TEMPLATE, **shape: object) -> Path:
     """A folder that `load_policy` loads."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -69,7 +69,7 @@ def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, tem
     with torch.no_grad():  # the default initialisation makes every distribution flat; a trained model's is not
         for parameter in model.parameters():
             if parameter.ndim >= 2:
-                parameter.mul_(6.0)
+                parameter.mul_(scale)
     model.save_pretrained(folder)
     write_tokenizer(folder, template)
     return folder

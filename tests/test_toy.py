@@ -1,0 +1,100 @@
+"""A toy that must learn: 8 contexts, one right token each among 24, and an offset by context that only a baseline removes.
+
+The same engine, learner and advantages as a real run. Three broken variants must fail, or the test proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import write_model
+from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
+from stateset.rl.config.load import make_config
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.learner import Learner
+from stateset.rl.policy.load import load_policy
+from stateset.rl.rollout.engine import Request, Sampling
+from stateset.rl.rollout.native import NativeEngine
+from stateset.rl.rollout.sample import permutation, sample_seed
+from stateset.rl.types import Rollout, RolloutGroup, Task
+
+CONTEXTS, STEPS, PROMPTS, SAMPLES = 8, 60, 32, 8
+Estimator = Callable[[Tensor, Tensor], Tensor]
+
+
+def rightness(context: int, token: int) -> float:
+    return float(token == (5 * context + 3) % 16)
+
+
+def learn(folder: Path, estimator: Estimator, seed: int) -> float:
+    """Train for 60 steps; the share of right answers in the last five."""
+    policy = load_policy(str(folder), device="cpu", dtype="fp32")
+    config = make_config({"rollout_n": SAMPLES, "batch_size": PROMPTS, "learning_rate": 1e-3, "micro_batch_tokens": 10**6})
+    learner = Learner(policy, config, exact_sampler=True)
+    engine = NativeEngine(policy)
+    shares = []
+    for step in range(STEPS):
+        contexts = [permutation(CONTEXTS, sample_seed(seed, "data", step, "", i))[0] for i in range(PROMPTS)]
+        requests = [
+            Request(
+                prompt_ids=(16 + context,),
+                seeds=tuple(sample_seed(seed, "rollout", step, str(i), s) for s in range(SAMPLES)),
+            )
+            for i, context in enumerate(contexts)
+        ]
+        found = engine.generate(requests, Sampling(temperature=1.0, max_tokens=1, stop_ids=frozenset()))
+        tokens = {(c.request, c.sample): c for c in found}
+        groups = [
+            RolloutGroup(
+                task=Task(id=str(i), prompt=""), prompt_ids=request.prompt_ids,
+                rollouts=tuple(
+                    Rollout(sample=s, text="", token_ids=tokens[i, s].token_ids, loss_mask=(1,),
+                            sampler_logprobs=tokens[i, s].logprobs, stop_reason="length")
+                    for s in range(SAMPLES)
+                ),
+            )
+            for i, request in enumerate(requests)
+        ]  # fmt: skip
+        right = torch.tensor([rightness(contexts[i], tokens[i, s].token_ids[0]) for i in range(PROMPTS) for s in range(SAMPLES)])
+        offset = torch.tensor([20 * (contexts[i] - 3.5) for i in range(PROMPTS) for _ in range(SAMPLES)])
+        batch = Batch.from_groups(groups)
+        rewards = (right + offset).double()
+        batch = batch.masked(trainable_rows(rewards, batch.groups))
+        learner.update(batch, estimator(rewards, batch.groups).float(), [list(range(PROMPTS))], lambda: 1e-3)
+        shares.append(float(right.mean()))
+    return sum(shares[-5:]) / 5
+
+
+def flipped(rewards: Tensor, groups: Tensor) -> Tensor:
+    return -ADVANTAGES["grpo"](rewards, groups)
+
+
+def mixed_up(rewards: Tensor, groups: Tensor) -> Tensor:
+    return ADVANTAGES["grpo"](rewards, torch.arange(len(groups)) % PROMPTS)
+
+
+def no_baseline(rewards: Tensor, groups: Tensor) -> Tensor:
+    return rewards / rewards.std()
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("toys")
+    shape = {"vocab_size": 24, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": False}
+    return [write_model(root / str(seed), seed=seed, **shape) for seed in range(3)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_learns(toys: list[Path], name: str, seed: int) -> None:
+    assert learn(toys[seed], ADVANTAGES[name], seed) >= 0.95
+
+
+@pytest.mark.parametrize("broken", [flipped, mixed_up, no_baseline])
+def test_broken_variants_do_not_learn(toys: list[Path], broken: Estimator) -> None:
+    assert learn(toys[0], broken, 0) < 0.5
