@@ -1,9 +1,8 @@
-"""Small real models of each architecture, made once a session: random weights, a character tokenizer, a folder on disk."""
+"""Small real models of each architecture, made once a session: random weights, a character tokenizer."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -55,7 +54,15 @@ def write_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, scale: float = 6.0, template: str | None = TEMPLATE, **shape: object) -> Path:
+def write_model(
+    folder: Path,
+    architecture: str = "llama",
+    *,
+    seed: int = 0,
+    scale: float = 6.0,
+    template: str | None = TEMPLATE,
+    **shape: object,
+) -> Path:
     """A folder that `load_policy` loads."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -66,7 +73,9 @@ def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, sca
     name = "gemma3_text" if architecture == "gemma3" else architecture
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **settings), dtype=torch.float32)
-    with torch.no_grad():  # the default initialisation makes every distribution flat; a trained model's is not
+    with (
+        torch.no_grad()
+    ):  # the default initialisation makes every distribution flat; a trained model's is not
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 parameter.mul_(scale)
@@ -76,10 +85,10 @@ def write_model(folder: Path, architecture: str = "llama", *, seed: int = 0, sca
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """architecture -> folder."""
     root = tmp_path_factory.mktemp("models")
-    yield {name: write_model(root / name, name) for name in ARCHITECTURES}
+    return {name: write_model(root / name, name) for name in ARCHITECTURES}
 
 
 @pytest.fixture(scope="session")

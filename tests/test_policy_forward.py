@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from conftest import ARCHITECTURES, write_model
+
 from stateset.rl.policy.batch import Batch, micro_batches
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
 from stateset.rl.policy.load import load_policy
@@ -17,7 +17,9 @@ from stateset.rl.policy.policy import Policy
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
 
-def make_batch(prompts=(17, 5, 30), responses=((7, 1, 12), (3,), (9, 9, 4, 0)), seed=0, vocabulary=98) -> Batch:
+def make_batch(
+    prompts=(17, 5, 30), responses=((7, 1, 12), (3,), (9, 9, 4, 0)), seed=0, vocabulary=98
+) -> Batch:
     generator = torch.Generator().manual_seed(seed)
 
     def ids(count: int) -> tuple[int, ...]:
@@ -26,10 +28,19 @@ def make_batch(prompts=(17, 5, 30), responses=((7, 1, 12), (3,), (9, 9, 4, 0)), 
     groups = []
     for number, (length, counts) in enumerate(zip(prompts, responses, strict=True)):
         rollouts = tuple(
-            Rollout(sample=i, text="", token_ids=ids(n), loss_mask=(1,) * n, sampler_logprobs=(0.0,) * n, stop_reason="stop")
+            Rollout(
+                sample=i,
+                text="",
+                token_ids=ids(n),
+                loss_mask=(1,) * n,
+                sampler_logprobs=(0.0,) * n,
+                stop_reason="stop",
+            )
             for i, n in enumerate(counts)
         )
-        groups.append(RolloutGroup(task=Task(id=str(number), prompt=""), prompt_ids=ids(length), rollouts=rollouts))
+        groups.append(
+            RolloutGroup(task=Task(id=str(number), prompt=""), prompt_ids=ids(length), rollouts=rollouts)
+        )
     return Batch.from_groups(groups)
 
 
@@ -59,7 +70,11 @@ def assert_close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_shared_prefix_equals_plain_rows(tiny_models, architecture, lora, checkpointing) -> None:
     policy = load_policy(
-        str(tiny_models[architecture]), device="cpu", dtype="fp32", lora_rank=lora, gradient_checkpointing=checkpointing
+        str(tiny_models[architecture]),
+        device="cpu",
+        dtype="fp32",
+        lora_rank=lora,
+        gradient_checkpointing=checkpointing,
     )
     assert policy.shares_prefix
     assert not policy.notices

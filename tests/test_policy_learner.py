@@ -1,4 +1,4 @@
-"""The update: the same gradient for any split, exact zeros, masters in float32, old log-probabilities where they belong."""
+"""The update: one gradient for any split, exact zeros, float32 masters, the right old log-probabilities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from test_policy_forward import make_batch
 
 from stateset.rl.config.load import make_config
 from stateset.rl.errors import ConfigError, TrainingError
@@ -14,7 +15,6 @@ from stateset.rl.policy.learner import Learner, optimizer_steps
 from stateset.rl.policy.load import load_policy, resolve_dtype
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
-from test_policy_forward import make_batch
 
 RATE = 1e-3
 
@@ -53,7 +53,11 @@ def gradient(learner: Learner, batch: Batch, advantages: torch.Tensor, monkeypat
 
     def step(self, rate: float) -> float:
         zeros = {n: torch.zeros_like(m) for n, m in self.masters.items()}
-        found.append(torch.cat([(m.grad if m.grad is not None else zeros[n]).flatten() for n, m in self.masters.items()]))
+        found.append(
+            torch.cat(
+                [(m.grad if m.grad is not None else zeros[n]).flatten() for n, m in self.masters.items()]
+            )
+        )
         self.clear()
         return 0.0
 
@@ -63,12 +67,16 @@ def gradient(learner: Learner, batch: Batch, advantages: torch.Tensor, monkeypat
     return found[0]
 
 
-@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"])
+@pytest.mark.parametrize(
+    "mode", ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
+)
 def test_gradient_is_the_same_for_any_micro_batch(tiny_llama, monkeypatch, mode) -> None:
     batch = make_batch()
     settings = {"loss_agg_mode": mode, "use_kl_loss": True, "kl_loss_coef": 0.1, "entropy_coef": 0.01}
     found = [
-        gradient(learner_of(tiny_llama, micro_batch_tokens=tokens, **settings), batch, ADVANTAGES, monkeypatch)
+        gradient(
+            learner_of(tiny_llama, micro_batch_tokens=tokens, **settings), batch, ADVANTAGES, monkeypatch
+        )
         for tokens in (1, 60, 100_000)
     ]
     assert found[0].norm() > 0
@@ -101,7 +109,10 @@ def test_groups_without_signal_are_skipped_and_change_nothing(tiny_llama, monkey
         return original(self, part, temperature)
 
     monkeypatch.setattr(Policy, "logprobs", counted)
-    skipping, whole = learner_of(tiny_llama, micro_batch_tokens=1), learner_of(tiny_llama, micro_batch_tokens=1)
+    skipping, whole = (
+        learner_of(tiny_llama, micro_batch_tokens=1),
+        learner_of(tiny_llama, micro_batch_tokens=1),
+    )
     whole._with_signal = lambda batch, advantages, groups: list(groups)
     for _ in range(2):  # twice: AdamW's moments must agree, too
         run(skipping, batch, advantages)
@@ -142,7 +153,7 @@ def test_one_update_has_ratio_one_and_several_do_not(tiny_llama) -> None:
 
 
 def test_old_logprobs_are_those_before_the_first_update(tiny_llama, monkeypatch) -> None:
-    """Two updates on the same batch: the second's ratio is against the policy that sampled, not against itself."""
+    """Two updates on one batch: the second's ratio is against the policy that sampled, not against itself."""
     learner = learner_of(tiny_llama, clip_ratio=0.9)
     batch = on_policy(learner, make_batch())
     seen: list[torch.Tensor] = []
@@ -172,7 +183,9 @@ def test_kl_is_against_the_policy_that_entered(tiny_llama) -> None:
 
 @pytest.mark.parametrize("lora", [None, 4], ids=["full", "lora"])
 def test_kl_pulls_back_to_the_reference(tiny_llama, lora) -> None:
-    learner = learner_of(tiny_llama, lora_rank=lora, use_kl_loss=True, kl_loss_coef=5.0, lora=lora is not None)
+    learner = learner_of(
+        tiny_llama, lora_rank=lora, use_kl_loss=True, kl_loss_coef=5.0, lora=lora is not None
+    )
     with torch.no_grad():
         for name, parameter in learner.policy.trainable().items():
             if lora is None or "lora_B" in name:
@@ -249,7 +262,9 @@ def test_state_survives_a_round_trip(tiny_llama) -> None:
     twin.load_state_tensors({k: v.clone() for k, v in learner.state_tensors().items()})
     for one in (learner, twin):
         run(one, make_batch(seed=3), ADVANTAGES)
-    assert all(torch.equal(a, b) for a, b in zip(weights(learner).values(), weights(twin).values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights(learner).values(), weights(twin).values(), strict=True)
+    )
 
 
 def test_optimizer_steps_take_accumulated_mini_batches() -> None:

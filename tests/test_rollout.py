@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from conftest import ARCHITECTURES, write_tokenizer
+
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout import native
@@ -52,7 +52,12 @@ def test_greedy_is_transformers_greedy(tiny_models, architecture) -> None:
     for (index, _), completion in found.items():
         ids = torch.tensor([rows[index].prompt_ids])
         expected = module.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False, eos_token_id=97, pad_token_id=97
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=20,
+            do_sample=False,
+            eos_token_id=97,
+            pad_token_id=97,
         )[0, ids.shape[1] :].tolist()
         assert list(completion.token_ids) == expected
         assert completion.stopped == (expected[-1] == 97)
@@ -68,7 +73,8 @@ def test_sampler_agrees_with_trainer(tiny_models, architecture) -> None:
         RolloutGroup(
             task=Task(id=str(i), prompt=""), prompt_ids=row.prompt_ids,
             rollouts=tuple(
-                Rollout(sample=s, text="", token_ids=found[i, s].token_ids, loss_mask=(1,) * len(found[i, s].token_ids),
+                Rollout(sample=s, text="", token_ids=found[i, s].token_ids,
+                        loss_mask=(1,) * len(found[i, s].token_ids),
                         sampler_logprobs=found[i, s].logprobs, stop_reason="")
                 for s in range(len(row.seeds))
             ),
@@ -171,7 +177,14 @@ def test_draw_inverts_the_cumulative_distribution_across_blocks() -> None:
 
 def test_seeds_are_a_function_of_their_key() -> None:
     assert sample_seed(0, "rollout", 1, "a", 0) == 12978705064321967400
-    keys = [(0, "r", 1, "a", 0), (1, "r", 1, "a", 0), (0, "e", 1, "a", 0), (0, "r", 2, "a", 0), (0, "r", 1, "b", 0), (0, "r", 1, "a", 1)]
+    keys = [
+        (0, "r", 1, "a", 0),
+        (1, "r", 1, "a", 0),
+        (0, "e", 1, "a", 0),
+        (0, "r", 2, "a", 0),
+        (0, "r", 1, "b", 0),
+        (0, "r", 1, "a", 1),
+    ]
     assert len({sample_seed(*key) for key in keys}) == len(keys)
     assert torch.equal(uniforms([1, 2], 9)[1, :4], uniforms([2], 4)[0])
     assert sorted(permutation(9, 4)) == list(range(9))
@@ -179,10 +192,14 @@ def test_seeds_are_a_function_of_their_key() -> None:
 
 def test_generate_returns_texts(tiny_llama) -> None:
     model = Model(load_policy(str(tiny_llama), device="cpu", dtype="fp32"))
-    answers = model.generate(prompt="How should I handle an angry customer?", num_returns=8, max_new_tokens=12)
+    answers = model.generate(
+        prompt="How should I handle an angry customer?", num_returns=8, max_new_tokens=12
+    )
     assert len(answers) == 8
     assert len(set(answers)) > 1
-    assert answers == model.generate(prompt="How should I handle an angry customer?", num_returns=8, max_new_tokens=12)
+    assert answers == model.generate(
+        prompt="How should I handle an angry customer?", num_returns=8, max_new_tokens=12
+    )
     assert not any("<|im_end|>" in answer for answer in answers)
 
 
@@ -193,7 +210,10 @@ def test_several_stop_tokens_and_saved_folder(tiny_llama, tmp_path) -> None:
     folder = policy.save(tmp_path / "saved")
     loaded = AutoModelForCausalLM.from_pretrained(folder)
     assert loaded.config._attn_implementation == "sdpa"
-    assert all(torch.equal(a.float(), b.float()) for a, b in zip(loaded.state_dict().values(), policy.module.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a.float(), b.float())
+        for a, b in zip(loaded.state_dict().values(), policy.module.state_dict().values(), strict=True)
+    )
     assert AutoTokenizer.from_pretrained(folder).chat_template == policy.tokenizer.chat_template
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [5, 97]}))

@@ -1,6 +1,6 @@
-"""A toy that must learn: 8 contexts, one right token each among 24, and an offset by context that only a baseline removes.
+"""A toy that must learn: 8 contexts, one right token of 24 each, an offset that only a baseline removes.
 
-The same engine, learner and advantages as a real run. Three broken variants must fail, or the test proves nothing.
+The engine, learner and advantages of a real run. Three broken variants must fail, or it proves nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import write_model
 from torch import Tensor
 
-from conftest import write_model
 from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
 from stateset.rl.config.load import make_config
 from stateset.rl.policy.batch import Batch
@@ -34,7 +34,9 @@ def rightness(context: int, token: int) -> float:
 def learn(folder: Path, estimator: Estimator, seed: int) -> float:
     """Train for 60 steps; the share of right answers in the last five."""
     policy = load_policy(str(folder), device="cpu", dtype="fp32")
-    config = make_config({"rollout_n": SAMPLES, "batch_size": PROMPTS, "learning_rate": 1e-3, "micro_batch_tokens": 10**6})
+    config = make_config(
+        {"rollout_n": SAMPLES, "batch_size": PROMPTS, "learning_rate": 1e-3, "micro_batch_tokens": 10**6}
+    )
     learner = Learner(policy, config, exact_sampler=True)
     engine = NativeEngine(policy)
     shares = []
@@ -60,7 +62,13 @@ def learn(folder: Path, estimator: Estimator, seed: int) -> float:
             )
             for i, request in enumerate(requests)
         ]  # fmt: skip
-        right = torch.tensor([rightness(contexts[i], tokens[i, s].token_ids[0]) for i in range(PROMPTS) for s in range(SAMPLES)])
+        right = torch.tensor(
+            [
+                rightness(contexts[i], tokens[i, s].token_ids[0])
+                for i in range(PROMPTS)
+                for s in range(SAMPLES)
+            ]
+        )
         offset = torch.tensor([20 * (contexts[i] - 3.5) for i in range(PROMPTS) for _ in range(SAMPLES)])
         batch = Batch.from_groups(groups)
         rewards = (right + offset).double()
@@ -85,7 +93,13 @@ def no_baseline(rewards: Tensor, groups: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("toys")
-    shape = {"vocab_size": 24, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": False}
+    shape = {
+        "vocab_size": 24,
+        "pad_token_id": 0,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "tie_word_embeddings": False,
+    }
     return [write_model(root / str(seed), seed=seed, **shape) for seed in range(3)]
 
 

@@ -1,16 +1,17 @@
-"""Checkpoints at optimizer steps: written beside their place, synced, and renamed, so that none is ever half there.
+"""Checkpoints at optimizer steps: written beside their place, synced, renamed; none is ever half there.
 
-A checkpoint holds what the next step depends on: float32 master weights, AdamW's moments, the reference weights where
-KL is used, and the counters of `TrainerState`. safetensors and JSON only. Not done yet: hashes of the files and the
-choice of an older checkpoint when the newest is damaged.
+A checkpoint holds what the next step depends on: float32 master weights, AdamW's moments, the reference
+weights where KL is used, and the counters of `TrainerState`. safetensors and JSON only. Not done yet: hashes
+of the files and the choice of an older checkpoint when the newest is damaged.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class TrainerState:
         call: which `train()` call this is, from 0.
         call_step: steps done in this call; the data order follows from it.
         call_optimizer_steps: of this call; the learning rate follows from it.
-        reward_low: the lowest mean reward of a step so far, None before the first.
+        reward_low: the lowest reward so far, None before the first.
         reward_high: the highest.
         best_reward: the best held-out mean so far, None before the first evaluation.
         best_step: where that was.
@@ -50,6 +51,27 @@ class TrainerState:
     best_reward: float | None = None
     best_step: int | None = None
     data_hash: str = ""
+
+    @property
+    def reward_bounds(self) -> tuple[float, float] | None:
+        """The lowest and highest reward so far."""
+        if self.reward_low is None or self.reward_high is None:
+            return None
+        return self.reward_low, self.reward_high
+
+    def begin_call(self) -> None:
+        """Another `train()` call: its own data order and learning rate schedule."""
+        self.call += 1
+        self.call_step = self.call_optimizer_steps = 0
+
+    def count(self, rewards: Sequence[float], num_tokens: int) -> None:
+        """One step more, with these rewards (NaN: unscorable) and tokens."""
+        self.step += 1
+        self.call_step += 1
+        self.num_tokens += num_tokens
+        seen = [*(reward for reward in rewards if not math.isnan(reward)), *(self.reward_bounds or ())]
+        if seen:
+            self.reward_low, self.reward_high = min(seen), max(seen)
 
 
 def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int) -> Path:
@@ -93,13 +115,15 @@ def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
     """
     found = list_checkpoints(run_dir / "checkpoints")
     if not found:
-        raise CheckpointError(f"{run_dir} holds no checkpoint to resume from; start the run anew, with a lower save_every")
+        raise CheckpointError(
+            f"{run_dir} holds no checkpoint to resume from; start the run anew, with a lower save_every"
+        )
     try:
         state = TrainerState(**json.loads((found[-1] / "state.json").read_text()))
         return state, load_file(found[-1] / "tensors.safetensors")
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(
-            f"checkpoint {found[-1]} cannot be read ({error}); remove that folder to resume from the one before"
+            f"checkpoint {found[-1]} cannot be read ({error}); remove it to resume from the one before"
         ) from error
 
 

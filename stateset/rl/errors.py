@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StatesetRLError(Exception):
-    """Base of all errors that this package raises on purpose; `exit_code` is what the command line returns."""
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
 
     exit_code = 1
 
@@ -46,7 +46,7 @@ class CheckpointError(StatesetRLError):
 
 
 class TrainingError(StatesetRLError):
-    """Training cannot go on (a non-finite loss, log-probabilities that disagree); the message says what to try."""
+    """Training cannot go on, for example after a non-finite gradient; the message says what to try."""
 
 
 class GateError(StatesetRLError):
@@ -56,7 +56,7 @@ class GateError(StatesetRLError):
 
 
 class StoppedError(StatesetRLError):
-    """A signal asked training to stop; the checkpoint is written. `exit_code` is 128 + the signal's number."""
+    """A signal stopped training after a checkpoint; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
 """`GRPOTrainer`: the only file that knows every part. `step()` is one training step, top to bottom.
 
-Sampling, scoring, the update and the log follow each other in one process; nothing runs ahead. What a run leaves on
-disk is described in `tracking/run_dir.py`, what a resume needs in `checkpoint.py`.
+Sampling, scoring, the update and the log follow each other in one process; nothing runs ahead. What a run
+leaves on disk is described in `tracking/run_dir.py`, what a resume needs in `checkpoint.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +17,41 @@ import torch
 from torch import Tensor
 
 from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
-from stateset.rl.checkpoint import TrainerState, list_checkpoints, load_checkpoint, save_checkpoint
-from stateset.rl.config.load import make_config
-from stateset.rl.config.plan import Plan, plan
+from stateset.rl.checkpoint import TrainerState, load_checkpoint, save_checkpoint
+from stateset.rl.config.load import merge_settings
+from stateset.rl.config.plan import plan
+from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import CheckpointError, ConfigError, StoppedError
-from stateset.rl.evaluation.evaluate import Evaluation, evaluate_policy
+from stateset.rl.evaluation.evaluate import evaluate_policy
 from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
-from stateset.rl.policy.load import load_policy, refuse_closed_model
+from stateset.rl.policy.load import load_configured, refuse_closed_model
 from stateset.rl.policy.optimizer import learning_rate_at
-from stateset.rl.rewards.reward import resolve_reward
+from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.collect import collect_groups
-from stateset.rl.rollout.engine import Sampling
+from stateset.rl.rollout.engine import RolloutEngine, Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.sample import permutation, sample_seed
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
-from stateset.rl.tracking.run_dir import RunDirectory
-from stateset.rl.tracking.terminal import Terminal
-from stateset.rl.types import RolloutGroup, ScoredGroup, StepMetrics, Task
+from stateset.rl.tracking.recorder import Recorder
+from stateset.rl.tracking.run_dir import RunDirectory, new_run_path
+from stateset.rl.tracking.tracker import Tracker
+from stateset.rl.types import RolloutGroup, StepMetrics, Task
 
-_MISSING = """nothing to train {what}. Give both, here or to train():
+_MISSING = """there is no {what} to train with. Give both, here or to train():
     GRPOTrainer(
         model="smollm2-135m",
-        reward_function=lambda prompt, response: float("refund" in response),
+        reward_function=lambda response: float("refund" in response),
     )"""
+_NO_DATA = "there are no rows to train on: pass them or a path to train(), or set `dataset`"
 
 
 class GRPOTrainer:
@@ -55,12 +59,13 @@ class GRPOTrainer:
 
     Args:
         model: a name for `load_policy`, or a loaded `Model`.
-        reward_function: what is maximised; `rewards/reward.py` says which shapes are understood.
+        reward_function: what is maximised; `rewards/call.py` says which shapes are understood.
         config: settings by key, or a `Config` from `load_config`.
-        eval_reward_function: picks the best weights on `eval_dataset`; by default the training reward.
+        eval_reward_function: picks the best weights on held-out rows; by default the training reward.
         verifier: `(question, answer[, context]) -> bool`, for rewards that ask for `verified`.
+        engine: samples the responses; by default the native engine.
         on_step: called with the `StepMetrics` of each step; may be set later.
-        trackers: where metrics go besides the run directory and the terminal.
+        trackers: get the metrics besides the run directory and the terminal; the caller closes them.
         settings: single keys of `config`; a key given in both must agree.
 
     Raises:
@@ -75,23 +80,28 @@ class GRPOTrainer:
         *,
         eval_reward_function: Any = None,
         verifier: Any = None,
+        engine: RolloutEngine | None = None,
         on_step: Callable[[StepMetrics], None] | None = None,
-        trackers: Sequence[Any] = (),
+        trackers: Sequence[Tracker] = (),
         **settings: Any,
     ) -> None:
-        self.config = _merge(config, settings)
-        _refuse_distributed(self.config)
-        self.model: Model | None = model if isinstance(model, Model) else None
-        self.model_name = model if isinstance(model, str) else self.config.model
-        if self.model_name is not None:
-            refuse_closed_model(self.model_name)
-        self.reward_function = reward_function
-        self.eval_reward_function = eval_reward_function
+        self.config = merge_settings(config, settings)
+        self.model = model or self.config.model
+        self.reward_function = reward_function or self.config.reward
+        self.eval_reward_function = eval_reward_function or self.config.eval_reward
         self.verifier = verifier
+        self.given_engine = engine
         self.on_step = on_step
         self.trackers = tuple(trackers)
         self.state = TrainerState()
-        self.recorder: Recorder | None = None
+        self.run_path: Path | None = None
+        self.held_out: list[Task] = []
+        _refuse_distributed(self.config)
+        if isinstance(self.model, str):
+            refuse_closed_model(self.model)
+        for reward in (reward_function, eval_reward_function):
+            if reward is not None:
+                RewardCall(reward, verifier)
 
     def train(
         self,
@@ -108,58 +118,61 @@ class GRPOTrainer:
         """Train on a data set; called again, go on from the same weights, optimizer and step count.
 
         Args:
-            dataset: rows: a path, a list of dicts, a `datasets.Dataset`; `data=` is the same.
-            eval_dataset: held-out rows, never trained on.
+            dataset: rows: a path, a list of dicts, a `datasets.Dataset`.
+            data: the same as `dataset`.
+            eval_dataset: held-out rows, never trained on; kept for later calls.
             model: as in the constructor.
             reward_function: as in the constructor.
             epochs: passes over the rows in this call; default: the config's.
-            reward_scale: multiplies this call's learning rate. (A factor on rewards would cancel in the advantages.)
+            reward_scale: multiplies this call's learning rate (on rewards it would cancel in the advantages).
             resume: run directory to go on from, with the same data.
+
         Returns:
             The trained model, also saved in the run directory.
+
         Raises:
             DataError, ConfigError, RewardError, ModelError: with what to do.
             StoppedError: a signal stopped the run; its checkpoint is written.
         """
         tasks = load_tasks(_given(dataset, data, self.config.dataset, missing=_NO_DATA))
-        held_out_rows = eval_dataset if eval_dataset is not None else self.config.eval_dataset
-        held_out = [] if held_out_rows is None else load_tasks(held_out_rows)
+        self.held_out = self._held_out(eval_dataset)
+        self.reward_function = _given(
+            reward_function, self.reward_function, missing=_MISSING.format(what="reward")
+        )
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
-            self._open(stack, model, reward_function, resume, fingerprint(map(repr, tasks)))
-            for task in [*tasks, *held_out]:
+            self.scorer = stack.enter_context(self._scorer(self.reward_function))
+            other = self.eval_reward_function
+            self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
+            self._open_model(model)
+            for task in [*tasks, *self.held_out]:
                 self.policy.encode_task(task, config.max_prompt_length)
-            self._loop(tasks, held_out, stack.enter_context(StopRequest()))
+            self.recorder = stack.enter_context(self._open_run(fingerprint(map(repr, tasks)), resume))
+            self._loop(tasks, stack.enter_context(StopRequest()))
             return self._finish()
 
-    def _loop(self, tasks: Sequence[Task], held_out: Sequence[Task], stop: StopRequest) -> None:
+    def _loop(self, tasks: Sequence[Task], stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
-        order = TaskOrder(len(tasks), self.config.batch_size, sample_seed(self.config.seed, "order", self.state.call, "", 0))
-        started = time.monotonic()
-        if held_out and self.state.step == 0:
-            self._evaluate(held_out)
-        while self.state.call_step < self.plan.total_steps:
-            epoch, index = divmod(self.state.call_step, order.steps_per_epoch)
+        state, config, total = self.state, self.config, self.plan.total_steps
+        order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
+        deadline = time.monotonic() + 60 * (config.max_minutes or float("inf"))
+        if state.step == 0:
+            self._evaluate()
+        while state.call_step < total and time.monotonic() < deadline:
+            epoch, index = divmod(state.call_step, order.steps_per_epoch)
             metrics = self.step([tasks[i] for i in order.batch(epoch, index)])
             if self.on_step is not None:
                 self.on_step(metrics)
-            last = self.state.call_step == self.plan.total_steps
-            late = self.config.max_minutes is not None and time.monotonic() - started > self.config.max_minutes * 60
-            if held_out and (last or late or self.state.step % self.config.eval_every == 0):
-                self._evaluate(held_out)
-            if last or late or stop.number or self.state.step % self.config.save_every == 0:
-                self._save_checkpoint(required=bool(stop.number))
+            last = state.call_step == total or time.monotonic() >= deadline
+            if last or state.step % config.eval_every == 0:
+                self._evaluate()
+            if last or stop.number or state.step % config.save_every == 0:
+                self._save_checkpoint()
             if stop.number:
-                raise StoppedError(
-                    f"stopped after step {self.state.step}; go on with: stateset-rl train --resume {self.recorder.path}", stop.number
-                )
-            if late:
-                self.recorder.event(self.state.step, "stopped", f"max_minutes = {self.config.max_minutes} is over")
-                return
-
-    # -- one step ------------------------------------------------------------------------------------------------
+                hint = f"stateset-rl train --resume {self.recorder.path}"
+                raise StoppedError(f"stopped after step {state.step}; go on with: {hint}", stop.number)
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
@@ -176,8 +189,13 @@ class GRPOTrainer:
             learned = self.update(batch, advantages.to(batch.mask))
         with self.recorder.phase("weights"):
             self.engine.load_weights(self.policy)
-        self._count(batch, rewards)
-        metrics = measure(scored, learned | self._counters(), step=number, bounds=self._bounds())
+        self.state.count(rewards.tolist(), sum(map(batch.num_tokens, range(len(groups)))))
+        counters = {
+            "num_tokens": float(self.state.num_tokens),
+            "epoch": self.state.call_step / self.plan.steps_per_epoch,
+        }
+        bounds = self.scorer.bounds or self.state.reward_bounds
+        metrics = measure(scored, learned | counters, step=number, bounds=bounds)
         self.recorder.step(metrics, scored, advantages.tolist())
         return metrics
 
@@ -185,7 +203,9 @@ class GRPOTrainer:
         """`rollout_n` responses to each task."""
         config = self.config
         sampling = Sampling(
-            temperature=config.temperature, max_tokens=config.max_response_length, stop_ids=self.policy.stop_ids
+            temperature=config.temperature,
+            max_tokens=config.max_response_length,
+            stop_ids=self.policy.stop_ids,
         )
         return collect_groups(
             self.engine, self.policy, tasks,
@@ -201,14 +221,13 @@ class GRPOTrainer:
         return estimator(rewards, groups)
 
     def update(self, batch: Batch, advantages: Tensor) -> dict[str, float]:
-        """Every optimizer step of one rollout batch: `ppo_epochs` passes over its mini-batches of whole groups."""
+        """The optimizer steps of one rollout batch: `ppo_epochs` passes over mini-batches of whole groups."""
         config, num_groups = self.config, len(batch.prompts)
         groups_each = config.mini_batch_size // config.rollout_n
         steps: list[list[int]] = []
         for epoch in range(config.ppo_epochs):
-            order = list(range(num_groups))
-            if groups_each < num_groups:
-                order = permutation(num_groups, sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0))
+            seed = sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0)
+            order = permutation(num_groups, seed) if groups_each < num_groups else range(num_groups)
             steps += optimizer_steps(order, groups_each, config.gradient_accumulation_steps)
         return self.learner.update(batch, advantages, steps, self._next_learning_rate)
 
@@ -225,154 +244,106 @@ class GRPOTrainer:
         state.call_optimizer_steps += 1
         return rate
 
-    def _count(self, batch: Batch, rewards: Tensor) -> None:
-        state, scored = self.state, rewards[~rewards.isnan()].tolist()
-        state.step += 1
-        state.call_step += 1
-        state.num_tokens += sum(map(len, batch.prompts)) + int(batch.lengths.sum())
-        if scored:
-            state.reward_low = min([*scored, *([] if state.reward_low is None else [state.reward_low])])
-            state.reward_high = max([*scored, *([] if state.reward_high is None else [state.reward_high])])
-
-    # -- around the steps ----------------------------------------------------------------------------------------
-
-    def _open(
-        self, stack: contextlib.ExitStack, model: Any, reward: Any, resume: str | os.PathLike[str] | None, data_hash: str
-    ) -> None:
-        """Load what is not loaded yet, start the reward workers, open or reopen the run directory."""
-        config = self.config
-        self.reward_function = reward or self.reward_function or config.reward
-        if self.reward_function is None:
-            raise ConfigError(_MISSING.format(what="toward: there is no reward"))
-        self._open_scorers(stack)
-        if self.learner is None or model is not None:
-            self._open_model(model)
-        self.recorder = stack.enter_context(
-            Recorder.open(
-                resume or (self.recorder and self.recorder.path) or config.output_dir,
-                config=config.model_dump(mode="json"),
-                manifest={"model": self.policy.name, "data_sha256": data_hash, **environment()},
-                trackers=self.trackers,
-                total_steps=self.state.step + self.plan.total_steps,
-                resume=resume is not None,
+    def _held_out(self, given: Any) -> list[Task]:
+        rows = given if given is not None else self.config.eval_dataset
+        if rows is not None:
+            return load_tasks(rows)
+        idle = [key for key in ("eval_every", "eval_reward") if key in self.config.origins]
+        if not self.held_out and (idle or self.eval_reward_function is not None):
+            name = (*idle, "eval_reward_function")[0]
+            raise ConfigError(
+                f"{name} is set, but there are no held-out rows: set `eval_dataset`, or remove it"
             )
-        )
-        if resume is not None:
-            self._restore(Path(resume), data_hash)
-        elif self.state.data_hash:  # a later call of the same trainer
-            self.state.call += 1
-            self.state.call_step = self.state.call_optimizer_steps = 0
-        self.state.data_hash = data_hash
-        for notice in (*config.notices, *self.policy.notices, *filter(None, [self.scorer.notice])):
-            self.recorder.notice(notice)
+        return self.held_out
 
-    def _open_scorers(self, stack: contextlib.ExitStack) -> None:
-        config = self.config
-
-        def scorer(reward: Any) -> RewardScorer:
-            found = resolve_reward(reward, config.folder) if isinstance(reward, str) else reward
-            return stack.enter_context(
-                RewardScorer(found, verifier=self.verifier, timeout_seconds=config.reward_timeout_seconds)
-            )
-
-        self.scorer = scorer(self.reward_function)
-        other = self.eval_reward_function or config.eval_reward
-        self.eval_scorer = self.scorer if other is None else scorer(other)
+    def _scorer(self, reward: Any) -> RewardScorer:
+        found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
+        return RewardScorer(found, verifier=self.verifier, timeout_seconds=self.config.reward_timeout_seconds)
 
     def _open_model(self, model: str | Model | None) -> None:
-        config = self.config
-        self.model = model if isinstance(model, Model) else self.model
-        name = model if isinstance(model, str) else self.model_name
-        if self.model is None or isinstance(model, str):
-            if name is None:
-                raise ConfigError(_MISSING.format(what="there is no model"))
-            self.model = Model(
-                load_policy(
-                    name,
-                    device=config.device,
-                    dtype=config.compute_dtype,
-                    lora_rank=config.lora_rank if config.lora else None,
-                    lora_alpha=config.lora_alpha,
-                    gradient_checkpointing=config.gradient_checkpointing,
-                    seed=config.seed,
-                )
-            )
-        self.policy, self.engine = self.model.policy, self.model.engine
-        self.learner = Learner(self.policy, config, exact_sampler=self.engine.exact)
+        """Load the model in the first call or where another one is given; its optimizer comes with it."""
+        if model is None and hasattr(self, "learner"):
+            return
+        chosen = _given(model, self.model, missing=_MISSING.format(what="model"))
+        loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
+        self.model, self.policy = loaded, loaded.policy
+        self.engine = self.given_engine or loaded.engine
+        self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
 
-    def _restore(self, run: Path, data_hash: str) -> None:
-        self.state, tensors = load_checkpoint(run)
+    def _open_run(self, data_hash: str, resume: str | os.PathLike[str] | None) -> Recorder:
+        """A new run directory in the first call; the same one in later calls and in a resume."""
+        config = self.config
+        if resume is not None:
+            run = RunDirectory.reopen(Path(resume))
+            self._restore(run, data_hash)
+        elif self.run_path is not None:
+            run = RunDirectory.reopen(self.run_path)
+            self.state.begin_call()
+        else:
+            path = Path(config.output_dir) if config.output_dir else new_run_path()
+            manifest = {"model": self.policy.name, "data_sha256": data_hash, "environment": environment()}
+            settings = acting_values(config) | {"model": self.policy.name}
+            run = RunDirectory.create(path, config=settings, manifest=manifest)
+        self.run_path, self.state.data_hash = run.path, data_hash
+        recorder = Recorder.of_run(
+            run, config, self.plan,
+            step=self.state.step, last_step=self.state.step - self.state.call_step + self.plan.total_steps,
+            num_parameters=self.policy.num_parameters, device=self.policy.device.type, trackers=self.trackers,
+        )  # fmt: skip
+        for notice in (*config.notices, *self.policy.notices, self.scorer.notice):
+            if notice:
+                recorder.notice(self.state.step, notice)
+        return recorder
+
+    def _restore(self, run: RunDirectory, data_hash: str) -> None:
+        self.state, tensors = load_checkpoint(run.path)
         if self.state.data_hash != data_hash:
-            raise CheckpointError(f"{run} was trained on other rows than these: resume it with its own data set")
+            raise CheckpointError(f"{run.path} was trained on other rows: resume it with its own data set")
+        run.truncate_after(self.state.step)
         self.learner.load_state_tensors(tensors)
         self.engine.load_weights(self.policy)
 
-    def _evaluate(self, held_out: Sequence[Task]) -> None:
+    def _evaluate(self) -> None:
         """Score greedy answers to the held-out tasks; keep the weights of the best mean in `best/`."""
+        state, config = self.state, self.config
+        if not self.held_out:
+            return
         with self.recorder.phase("evaluation"):
             found = evaluate_policy(
-                self.policy, self.engine, held_out, self.eval_scorer.score,
-                max_tokens=self.config.max_response_length, max_prompt_length=self.config.max_prompt_length,
+                self.policy, self.engine, self.held_out, self.eval_scorer.score,
+                max_tokens=config.max_response_length, max_prompt_length=config.max_prompt_length,
             )  # fmt: skip
-        best = self.state.best_reward
-        improved = found.num_scored > 0 and (best is None or found.reward > best)
-        self.recorder.evaluation(self.state.step, found.reward, found.parts, found.groups, improved)
+        improved = found.num_scored > 0 and (state.best_reward is None or found.reward > state.best_reward)
+        self.recorder.evaluation(state.step, found.reward, found.parts, found.groups, best=improved)
         if improved:
-            self.state.best_reward, self.state.best_step = found.reward, self.state.step
-            if self.state.step:
-                self._save_model(self.recorder.path / "best")
+            state.best_reward, state.best_step = found.reward, state.step
+            self._save_model("best")
 
     def _save_checkpoint(self) -> None:
         with self.recorder.phase("checkpoint"):
             folder = self.recorder.path / "checkpoints"
             save_checkpoint(folder, self.state, self.learner.state_tensors(), self.config.keep_checkpoints)
 
+    def _save_model(self, name: str) -> Path:
+        lineage = {
+            "base": self.policy.name, "run": str(self.recorder.path.absolute()), "step": self.state.step,
+            "data_sha256": self.state.data_hash, "objective": self.config.objective,
+        }  # fmt: skip
+        return self.policy.save(self.recorder.path / name, lineage)
+
     def _finish(self) -> Model:
-        folder = self._save_model(self.recorder.path / "model")
+        assert isinstance(self.model, Model)
         tag("base", self.policy.name)
-        tag("grpo_trained", folder)
-        assert self.model is not None
+        tag("grpo_trained", self._save_model("model"))
         self.model.run_dir = self.recorder.path
         return self.model
-
-    def _save_model(self, folder: Path) -> Path:
-        self.policy.save(folder)
-        lineage = {"base": self.policy.name, "run": str(self.recorder.path.absolute()), "step": self.state.step,
-                   "data_sha256": self.state.data_hash, "objective": self.config.objective}  # fmt: skip
-        write_json(folder / "stateset_rl.json", lineage)
-        return folder
-
-    def _counters(self) -> dict[str, float]:
-        state = self.state
-        return {"num_tokens": float(state.num_tokens), "epoch": state.call_step / self.plan.steps_per_epoch}
-
-    def _bounds(self) -> tuple[float, float] | None:
-        declared: tuple[float, float] | None = self.scorer.bounds
-        if declared is not None:
-            return declared
-        low, high = self.state.reward_low, self.state.reward_high
-        return None if low is None or high is None else (low, high)
-
-
-def _merge(config: Mapping[str, Any] | Config | None, settings: Mapping[str, Any]) -> Config:
-    """One config of a mapping or `Config` and single keywords."""
-    if isinstance(config, Config):
-        if settings:
-            raise ConfigError(f"a Config and the keywords {', '.join(settings)}: give them to load_config as overrides")
-        return config
-    given = dict(config or {})
-    clash = [key for key in settings if key in given and given[key] != settings[key]]
-    if clash:
-        raise ConfigError(f"{clash[0]} is {given[clash[0]]!r} in config and {settings[clash[0]]!r} as a keyword: keep one")
-    return make_config(given | dict(settings))
 
 
 def _refuse_distributed(config: Config) -> None:
     if config.distributed:
-        there = torch.cuda.device_count()
         raise ConfigError(
-            f"distributed: true asks for {config.num_gpus} devices; this machine has {there} GPUs, and this version "
-            "trains on one device. Remove `distributed`, or lower micro_batch_tokens if memory is the reason"
+            f"distributed: true asks for {config.num_gpus} devices; this machine has "
+            f"{torch.cuda.device_count()} GPUs, and this version trains on one device. Remove `distributed`"
         )
 
 

@@ -1,7 +1,7 @@
 """The values that flow through one training step.
 
-rows -> Task -> RolloutGroup -> ScoredGroup -> advantages -> Batch -> loss -> StepMetrics. Each stage returns a new,
-complete, frozen value; nothing is filled in later. Standard library only.
+rows -> Task -> RolloutGroup -> ScoredGroup -> advantages -> Batch -> loss -> StepMetrics. Each stage returns
+a new, complete, frozen value; nothing is filled in later. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Message(TypedDict):
 class Task:
     """One prompt to answer, with what a reward may look at.
 
-    `prompt` is what the user's row held (a string or a list of messages). `context` is the row's `context` merged with
-    every column that is not a field of its own; it also holds `answer` (the gold answer) where the row has one.
+    `prompt` is what the user's row held (a string or a list of messages). `context` is the row's `context`
+    merged with every column that is not a field of its own; it also holds `answer` (the gold answer) where
+    the row has one.
     """
 
     id: str
@@ -72,8 +73,8 @@ class RolloutGroup:
 class Score:
     """What a reward says of one response.
 
-    `total` is None when the response could not be scored: it is counted, shown, and never trains. `parts` are the
-    unweighted components, `reason` one sentence for people.
+    `total` is None when the response could not be scored: it is counted, shown, and never trains. `parts` are
+    the unweighted components, `reason` one sentence for people.
     """
 
     total: float | None
@@ -103,9 +104,10 @@ class ScoredGroup:
 class StepMetrics:
     """What one training step measured.
 
-    `reward_std` is the mean standard deviation (n-1) within a group; `kl_div` the k3 estimate to the reference, NaN
-    without one; `quality_score` the mean reward mapped to [0, 1] by the reward's bounds, else by the lowest and
-    highest reward so far in the run. `values` holds every metric of the step under its logged name.
+    `reward_std` is the mean standard deviation (n-1) within a group; `kl_div` the k3 estimate to the
+    reference, NaN without one; `quality_score` the mean reward mapped to [0, 1] by the reward's bounds, else
+    by the lowest and highest reward so far in the run. `values` holds every metric of the step under its
+    logged name.
     """
 
     step: int

@@ -38,7 +38,7 @@ def token_weights(mask: Tensor, mode: str, *, norm: float | None = None) -> Tens
     """
     inside = mask != 0
     lengths = inside.sum(-1, keepdim=True).double()
-    rows = (lengths > 0).sum()
+    rows = (lengths > 0).sum().double()
     match mode:
         case "token-mean":
             divisor = lengths.sum()

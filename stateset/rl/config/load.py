@@ -49,6 +49,27 @@ def make_config(
     return _resolve(flatten(values or {}, "config"), overrides, profile, Path.cwd())
 
 
+def merge_settings(config: Mapping[str, Any] | Config | None, settings: Mapping[str, Any]) -> Config:
+    """Make one config of a mapping and single keywords; a finished `Config` takes no keywords.
+
+    Raises:
+        ConfigError: a key has two values, or as in `make_config`.
+    """
+    if isinstance(config, Config):
+        if settings:
+            raise ConfigError(
+                f"{', '.join(settings)} beside a finished Config: give load_config overrides instead."
+            )
+        return config
+    given = dict(config or {})
+    for key in settings:
+        if key in given and given[key] != settings[key]:
+            raise ConfigError(
+                f"{key} is {given[key]!r} in config and {settings[key]!r} as a keyword: keep one."
+            )
+    return make_config(given | dict(settings))
+
+
 def list_profiles() -> tuple[str, ...]:
     """Names of the profiles that come with the package, sorted."""
     return tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))

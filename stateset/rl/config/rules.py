@@ -25,7 +25,6 @@ class Switch:
 
 _KL = Switch("use_kl_loss", "`use_kl_loss: true`", lambda config: config.use_kl_loss)
 _LORA = Switch("lora", "`lora: true`", lambda config: config.lora)
-_EVAL = Switch("eval_dataset", "an `eval_dataset`", lambda config: config.eval_dataset is not None)
 _DISTRIBUTED = Switch("distributed", "`distributed: true`", lambda config: config.distributed)
 _GRPO = Switch("adv_estimator", "`adv_estimator: grpo`", lambda config: config.adv_estimator == "grpo")
 
@@ -35,8 +34,6 @@ NEEDS: Mapping[str, Switch] = {
     "kl_placement": _KL,
     "lora_rank": _LORA,
     "lora_alpha": _LORA,
-    "eval_every": _EVAL,
-    "eval_reward": _EVAL,
     "num_gpus": _DISTRIBUTED,
     "strategy": _DISTRIBUTED,
     "norm_adv_by_std": _GRPO,

@@ -1,4 +1,4 @@
-"""Greedy answers to held-out tasks, scored by a reward: one number to watch, with its parts and every answer."""
+"""Greedy answers to held-out tasks, scored by a reward: one number, its parts and every answer."""
 
 from __future__ import annotations
 

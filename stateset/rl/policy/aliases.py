@@ -1,4 +1,4 @@
-"""Names for model folders on this machine: `grpo_trained` is the newest trained model, `base` what it started from."""
+"""Names for models on this machine: `grpo_trained` is the newest trained one, `base` what it came from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import platformdirs
+
+from stateset.rl.manifest import write_json_atomic
 
 
 def alias_file() -> Path:
@@ -19,10 +21,8 @@ def tag(alias: str, model: str | Path) -> None:
     """Let `alias` name a folder, hub id or offline model from now on."""
     file = alias_file()
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
     value = str(Path(model).absolute()) if Path(model).exists() else str(model)
-    temporary.write_text(json.dumps(aliases() | {alias: value}, indent=1))
-    temporary.replace(file)
+    write_json_atomic(file, aliases() | {alias: value})
 
 
 def aliases() -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Attention with a layout: the one hook through which every architecture shares a prompt within its group.
 
-`ATTENTION` is registered with transformers; a model that uses it calls the `layout` object of the call's keyword
-arguments, or ordinary scaled-dot-product attention where there is none. A layout decides which tokens see which, so
-the same Hugging Face module runs packed groups in training and a cached token step in the rollout.
-Not done here: layers whose sliding window is shorter than the row, logit soft-capping inside attention, attention
-sinks and linear attention; such models take plain rows (see `forward.py`).
+`ATTENTION` is registered with transformers; a model that uses it calls the `layout` object of the call's
+keyword arguments, or ordinary scaled-dot-product attention where there is none. A layout decides which tokens
+see which, so the same Hugging Face module runs packed groups in training and a cached token step in the
+rollout. Not done here: layers whose sliding window is shorter than the row, logit soft-capping inside
+attention, attention sinks and linear attention; such models take plain rows (see `forward.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _attention(
 ) -> tuple[Tensor, None]:
     layout: Layout | None = kwargs.pop("layout", None)
     if layout is None:
-        result: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **kwargs
+        )
         return result
     scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
     return layout.attend(module.layer_idx, query, key, value, scaling), None  # type: ignore[arg-type]
@@ -43,24 +45,27 @@ def _attention(
 AttentionInterface.register(ATTENTION, _attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
-# A four-dimensional mask is handed through as it is, so transformers builds none of its own; layouts never read it.
+# A four-dimensional mask is handed through as it is, so transformers builds none of its own; layouts never
+# read it.
 NO_MASK = torch.zeros(1, 1, 1, 1)
 
 
 def fold_heads(query: Tensor, kv_heads: int) -> Tensor:
-    """[B, heads, T, dim] -> [B, kv_heads, heads / kv_heads * T, dim]: grouped queries as longer rows, nothing copied."""
+    """[B, heads, T, dim] -> [B, kv_heads, heads / kv_heads * T, dim]: a group's query heads become rows."""
     return query.reshape(query.shape[0], kv_heads, -1, query.shape[-1])
 
 
 class SharedPrefix:
-    """One packed row: the prompts of G groups, then the B responses, each attending to its group's prompt and itself.
+    """One packed row: the prompts of G groups, then B responses that see their group's prompt and themselves.
 
     The row holds every prompt once, then each response without its last token (nothing is predicted from it).
-    `positions` [1, N] continue from the prompt's length; `predictors` [B, T] index the packed token that predicts
-    each response token.
+    `positions` [1, N] continue from the prompt's length; `predictors` [B, T] index the packed token that
+    predicts each response token.
     """
 
-    def __init__(self, prompt_lengths: Tensor, response_lengths: Tensor, groups: Tensor, dtype: torch.dtype) -> None:
+    def __init__(
+        self, prompt_lengths: Tensor, response_lengths: Tensor, groups: Tensor, dtype: torch.dtype
+    ) -> None:
         device = groups.device
         inputs = (response_lengths - 1).clamp(min=0)
         prompt_starts = prompt_lengths.cumsum(0) - prompt_lengths
@@ -72,10 +77,12 @@ class SharedPrefix:
         self.groups = groups
         self.prompt_index = torch.where(prompt_valid, prompt_starts[:, None] + prompt_steps, 0)
         self.response_index = torch.where(valid, response_starts[:, None] + steps, 0)
-        self.order = torch.cat([
-            (torch.nonzero(prompt_valid.flatten()).flatten()),
-            (torch.nonzero(valid.flatten()).flatten() + prompt_valid.numel()),
-        ])
+        self.order = torch.cat(
+            [
+                (torch.nonzero(prompt_valid.flatten()).flatten()),
+                (torch.nonzero(valid.flatten()).flatten() + prompt_valid.numel()),
+            ]
+        )
         prompt_positions = prompt_steps.expand_as(prompt_valid)[prompt_valid]
         positions = (prompt_lengths[groups][:, None] + steps)[valid]
         self.positions = torch.cat([prompt_positions, positions])[None]
@@ -84,7 +91,9 @@ class SharedPrefix:
         sees_prompt = (prompt_steps < prompt_lengths[groups][:, None])[:, None].expand(-1, len(steps), -1)
         sees_own = (steps[:, None] >= steps).expand(len(groups), -1, -1)
         allowed = torch.cat([sees_prompt, sees_own], dim=-1)[:, None]
-        self.bias = torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill_(~allowed, float("-inf"))
+        self.bias = torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill_(
+            ~allowed, float("-inf")
+        )
         self._folded: Tensor | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -105,7 +114,13 @@ class SharedPrefix:
         return torch.cat(flat)[self.order][None]
 
     def _responses(
-        self, query: Tensor, key: Tensor, value: Tensor, prompt_key: Tensor, prompt_value: Tensor, scaling: float
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        prompt_key: Tensor,
+        prompt_value: Tensor,
+        scaling: float,
     ) -> Tensor:
         heads, kv_heads, dim = query.shape[1], key.shape[1], query.shape[-1]
         index = self.response_index

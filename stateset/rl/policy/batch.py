@@ -48,7 +48,9 @@ class Batch:
 
         return cls(
             prompts=tuple(group.prompt_ids for group in groups),
-            groups=torch.tensor([i for i, group in enumerate(groups) for _ in group.rollouts], dtype=torch.long),
+            groups=torch.tensor(
+                [i for i, group in enumerate(groups) for _ in group.rollouts], dtype=torch.long
+            ),
             token_ids=padded([r.token_ids for r in rollouts], torch.long),
             lengths=torch.tensor([len(r.token_ids) for r in rollouts], dtype=torch.long),
             mask=padded([r.loss_mask for r in rollouts], torch.float32),

@@ -1,7 +1,7 @@
 """The training forward: log-probabilities of response tokens, with the prompt computed once per group.
 
-`plain_logprobs` computes every row whole through transformers' own attention; it is the fallback for architectures
-that the shared prefix does not serve, and the reference that the tests hold it to.
+`plain_logprobs` computes every row whole through transformers' own attention; it is the fallback for
+architectures that the shared prefix does not serve, and the reference that the tests hold it to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.logprobs import Head, token_logprobs
 
 
-def shared_logprobs(module: PreTrainedModel, head: Head, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+def shared_logprobs(
+    module: PreTrainedModel, head: Head, batch: Batch, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy of every masked response token, each prompt computed once.
 
     Args:
@@ -42,7 +44,9 @@ def shared_logprobs(module: PreTrainedModel, head: Head, batch: Batch, temperatu
     return _score(hidden, layout.predictors, head, batch, temperature)
 
 
-def plain_logprobs(module: PreTrainedModel, head: Head, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+def plain_logprobs(
+    module: PreTrainedModel, head: Head, batch: Batch, temperature: float
+) -> tuple[Tensor, Tensor]:
     """The same as `shared_logprobs`, one padded row a response."""
     device = batch.token_ids.device
     lengths = batch.lengths.tolist()

@@ -1,7 +1,7 @@
 """The update: from a batch and its advantages to changed weights.
 
-One optimizer step takes `gradient_accumulation_steps` mini-batches of whole groups. Its token weights are computed
-once over all of them, so that micro-batches, which only bound memory, add up to the same gradient.
+One optimizer step takes `gradient_accumulation_steps` mini-batches of whole groups. Its token weights are
+computed once over all of them, so that micro-batches, which only bound memory, add up to the same gradient.
 """
 
 from __future__ import annotations
@@ -43,11 +43,19 @@ class Learner:
             policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
         )
         self._sampler_checked = False
-        automatic = GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1  # a CPU gains nothing by packing
-        self.micro_batch_tokens = automatic if config.micro_batch_tokens == "auto" else config.micro_batch_tokens
+        automatic = (
+            GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
+        )  # a CPU gains nothing by packing
+        self.micro_batch_tokens = (
+            automatic if config.micro_batch_tokens == "auto" else config.micro_batch_tokens
+        )
 
     def update(
-        self, batch: Batch, advantages: Tensor, plan: Sequence[Sequence[int]], learning_rate: Callable[[], float]
+        self,
+        batch: Batch,
+        advantages: Tensor,
+        plan: Sequence[Sequence[int]],
+        learning_rate: Callable[[], float],
     ) -> dict[str, float]:
         """Take every optimizer step that one rollout batch gives.
 
@@ -69,7 +77,9 @@ class Learner:
             weights = torch.zeros_like(batch.mask)
             norm = self.config.max_response_length if self._mode.endswith("norm") else None
             weights[rows] = token_weights(batch.mask[rows], self._mode, norm=norm)
-            for part in micro_batches(batch, self._with_signal(batch, advantages, groups), self.micro_batch_tokens):
+            for part in micro_batches(
+                batch, self._with_signal(batch, advantages, groups), self.micro_batch_tokens
+            ):
                 self._accumulate(batch, part, weights, advantages, old, reference, tally)
             self._check_sampler(tally)
             rate = learning_rate()
@@ -116,7 +126,11 @@ class Learner:
         before = logprobs.detach() if old is None else old[rows]
         low, high = config.clip_bounds
         losses, stats = POLICY_LOSSES[config.loss](
-            logprobs, before, advantages[rows, None].expand_as(logprobs), part.mask, Clip(low, high, config.clip_ratio_dual)
+            logprobs,
+            before,
+            advantages[rows, None].expand_as(logprobs),
+            part.mask,
+            Clip(low, high, config.clip_ratio_dual),
         )
         gap = before - part.sampler_logprobs
         if not self.exact_sampler:
@@ -141,11 +155,13 @@ class Learner:
         result = torch.zeros_like(batch.mask)
         with self.policy.using(weights or {}):
             for groups in micro_batches(batch, range(len(batch.prompts)), self.micro_batch_tokens):
-                result[batch.rows_of(groups)] = self.policy.logprobs(batch.select(groups), self.config.temperature)[0]
+                result[batch.rows_of(groups)] = self.policy.logprobs(
+                    batch.select(groups), self.config.temperature
+                )[0]
         return result
 
     def _check_sampler(self, tally: _Tally) -> None:
-        """Stop a run whose sampler and trainer do not compute the same model, once, before anything is changed."""
+        """Stop a run whose sampler and trainer compute different models; asked once, before any change."""
         if self._sampler_checked or "sampler/mean_gap" not in tally.counts:
             return
         self._sampler_checked = True
@@ -155,13 +171,15 @@ class Learner:
             self.optimizer.clear()
             raise TrainingError(
                 f"the sampler's log-probabilities differ from the trainer's by {mean:.2g} per token (at most "
-                f"{largest:.2g}), so the update would reinforce something else than what was sampled. Likely causes: "
-                "an architecture whose attention the rollout engine does not know, or an engine of the user's that "
-                "applies another temperature or top-p. Nothing was changed"
+                f"{largest:.2g}), so the update would reinforce something else than was sampled. Likely "
+                "causes: an architecture whose attention the rollout engine does not know, or an engine of "
+                "yours that applies another temperature or top-p. Nothing was changed"
             )
 
 
-def optimizer_steps(order: Sequence[int], groups_per_mini_batch: int, mini_batches_per_step: int) -> list[list[int]]:
+def optimizer_steps(
+    order: Sequence[int], groups_per_mini_batch: int, mini_batches_per_step: int
+) -> list[list[int]]:
     """The groups of each optimizer step of one pass: neighbours in `order`, the last may be fewer."""
     size = groups_per_mini_batch * mini_batches_per_step
     return [list(order[start : start + size]) for start in range(0, len(order), size)]
@@ -194,4 +212,6 @@ class _Tally:
         self.largest("ratio_max", float(stats["ratio_max"]))
 
     def means(self) -> dict[str, float]:
-        return {name: self.sums[name] / self.counts[name] for name in self.sums if self.counts[name]} | self.maxima
+        return {
+            name: self.sums[name] / self.counts[name] for name in self.sums if self.counts[name]
+        } | self.maxima

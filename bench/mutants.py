@@ -1,0 +1,267 @@
+"""Plants one fault after another in a copy of the code and demands that the tests notice each.
+
+`python bench/mutants.py` prints a table; it exits with 1 if a fault survives or the unharmed copy fails, and
+with 2 if a fault's text is no longer found exactly once: the table below must stay in step with the code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path("stateset/rl")
+GREEN, RED = 0, 1  # pytest's exit codes; any other means that the tests themselves could not run
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`old`, which stands exactly once in `file`, becomes `new`; one of `tests` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+FAULTS = (
+    Fault(
+        "std over n instead of n - 1",
+        "algorithm/advantages.py",
+        "_group_sum(centred.square(), groups) / (count - 1).clamp(min=1)",
+        "_group_sum(centred.square(), groups) / count.clamp(min=1)",
+        "test_advantages.py",
+    ),
+    Fault(
+        "sums handed to the wrong group",
+        "algorithm/advantages.py",
+        "index_add(0, index, values)[index]",
+        "index_add(0, index, values)[index.flip(0)]",
+        "test_advantages.py",
+    ),
+    Fault(
+        "unscorable responses counted",
+        "algorithm/advantages.py",
+        "count = _group_sum(scored.double(), groups)",
+        "count = _group_sum(torch.ones_like(values), groups)",
+        "test_advantages.py",
+    ),
+    Fault(
+        "equal rewards not exactly zero",
+        "algorithm/advantages.py",
+        "(values - lowest[index]).where(",
+        "values.where(",
+        "test_advantages.py",
+    ),
+    Fault(
+        "leave-one-out factor forgotten",
+        "algorithm/advantages.py",
+        "centred * count / (count - 1).clamp(min=1)",
+        "centred",
+        "test_advantages.py test_identities.py",
+    ),
+    Fault(
+        "a lone score trains",
+        "algorithm/advantages.py",
+        ">= 2",
+        ">= 1",
+        "test_advantages.py",
+    ),
+    Fault(
+        "low_var_kl in the other direction",
+        "algorithm/kl.py",
+        "negative = (-x).clamp",
+        "negative = x.clamp",
+        "test_kl.py",
+    ),
+    Fault(
+        "straight-through value not detached",
+        "algorithm/kl.py",
+        "value.detach() + ",
+        "value + ",
+        "test_kl.py",
+    ),
+    Fault(
+        "empty rows counted in the mean",
+        "algorithm/aggregation.py",
+        "(lengths > 0).sum()",
+        "(lengths >= 0).sum()",
+        "test_aggregation.py",
+    ),
+    Fault(
+        "padding counted in the token mean",
+        "algorithm/aggregation.py",
+        "divisor = lengths.sum()",
+        "divisor = lengths.sum() * 0 + mask.numel()",
+        "test_aggregation.py",
+    ),
+    Fault(
+        "padding multiplied by 0, so NaN stays",
+        "algorithm/aggregation.py",
+        "torch.where(mask != 0, values, 0.0)",
+        "values * (mask != 0)",
+        "test_loss.py",
+    ),
+    Fault(
+        "clip inverted",
+        "algorithm/loss.py",
+        "torch.maximum(-weight",
+        "torch.minimum(-weight",
+        "test_loss.py",
+    ),
+    Fault(
+        "dual clip with the wrong sign",
+        "algorithm/loss.py",
+        "-weight * clip.dual",
+        "weight * clip.dual",
+        "test_loss.py",
+    ),
+    Fault(
+        "dual clip on good responses too",
+        "algorithm/loss.py",
+        "torch.where(weight < 0,",
+        "torch.where(weight != 0,",
+        "test_loss.py",
+    ),
+    Fault(
+        "log-ratio not clamped",
+        "algorithm/loss.py",
+        "log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()",
+        "log_ratio.exp()",
+        "test_loss.py",
+    ),
+    Fault(
+        "clip fraction blind to the sign",
+        "algorithm/loss.py",
+        "(advantages < 0) & ",
+        "",
+        "test_loss.py",
+    ),
+    Fault(
+        "response predicted off by one",
+        "policy/attention.py",
+        "ends = prompt_starts + prompt_lengths - 1",
+        "ends = prompt_starts + prompt_lengths - 2",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "responses see their own future",
+        "policy/attention.py",
+        "steps[:, None] >= steps",
+        "steps[:, None] >= steps - 1",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "responses see the first group's prompt",
+        "policy/attention.py",
+        "prompt_key[self.groups]",
+        "prompt_key[self.groups * 0]",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "tokens of others trained",
+        "policy/forward.py",
+        "chosen = batch.mask.bool()",
+        "chosen = torch.arange(batch.mask.shape[1]) < batch.lengths[:, None]",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "temperature forgotten in the forward",
+        "policy/logprobs.py",
+        "head.logits(hidden[part]).div_(temperature)",
+        "head.logits(hidden[part])",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "temperature forgotten in the backward",
+        "policy/logprobs.py",
+        "grad.div_(ctx.temperature)",
+        "grad.div_(1.0)",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "gradient forgets the soft cap",
+        "policy/logprobs.py",
+        "(1 - (capped / head.softcap).square())",
+        "(1.0)",
+        "test_policy_forward.py",
+    ),
+    Fault(
+        "old log-probabilities of the newest policy",
+        "policy/learner.py",
+        "logprobs.detach() if old is None else old[rows]",
+        "logprobs.detach()",
+        "test_policy_learner.py",
+    ),
+    Fault(
+        "weights per micro-batch, not per step",
+        "policy/learner.py",
+        "weights = weights[rows]",
+        "weights = weights[rows] / weights[rows].sum()",
+        "test_policy_learner.py",
+    ),
+    Fault(
+        "the reference follows the policy",
+        "policy/policy.py",
+        "p.detach().clone() for name, p in self.trainable()",
+        "p.detach() for name, p in self.trainable()",
+        "test_policy_learner.py",
+    ),
+)
+
+
+def main() -> int:
+    misplaced = [f for f in FAULTS if (ROOT / PACKAGE / f.file).read_text().count(f.old) != 1]
+    for fault in misplaced:
+        print(f"{fault.file}: the text of fault '{fault.name}' must stand there exactly once: {fault.old!r}")
+    if misplaced:
+        print("bring the table in bench/mutants.py into step with the code")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder)
+        for part in ("stateset", "tests"):
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        every_test = sorted({test for fault in FAULTS for test in fault.tests.split()})
+        code, output = run_tests(tree, every_test)
+        if code != GREEN:
+            print(f"{output}\nthe tests fail without any fault: repair them first")
+            return 1
+        missed = [fault for fault in FAULTS if not plant(tree, fault)]
+    print(f"{len(FAULTS) - len(missed)} of {len(FAULTS)} faults caught")
+    return 1 if missed else 0
+
+
+def plant(tree: Path, fault: Fault) -> bool:
+    """Whether the tests notice the fault; prints its line of the table."""
+    target = tree / PACKAGE / fault.file
+    whole = target.read_text()
+    target.write_text(whole.replace(fault.old, fault.new))
+    start = time.perf_counter()
+    code, output = run_tests(tree, fault.tests.split())
+    target.write_text(whole)
+    verdict = {GREEN: "SURVIVED", RED: "caught"}.get(code, "UNTESTED")
+    print(f"{verdict:9} {time.perf_counter() - start:5.1f} s  {fault.file:26} {fault.name}", flush=True)
+    if verdict == "UNTESTED":
+        print(output)
+    return verdict == "caught"
+
+
+def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
+    """Pytest's exit code and output, in a process that sees the copy and writes no bytecode."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-m", "not slow"]
+    env = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = [f"tests/{test}" for test in tests]
+    done = subprocess.run([*command, *paths], cwd=tree, env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reward functions: how they are called, scored with a time limit, and the ready-made ones."""

@@ -1,0 +1,134 @@
+"""Find a reward by the name that a project file gives it, without importing anything else.
+
+`package.module:Name` is looked for below the project's folder only, or among the installed entry points
+of the groups `stateset_rl.*`. What it names must be a reward on purpose: a `RewardFunction`, or marked
+with `@reward`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from stateset.rl.errors import ConfigError
+from stateset.rl.rewards.failure import describe_failure
+from stateset.rl.rewards.reward import RewardFunction, is_reward
+
+_NAME = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
+_entered: set[Path] = set()  # the project's folder, where it was not on sys.path before
+
+
+def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
+    """Return the reward called `name`, instantiated if it is a class, and the file that defines it.
+
+    The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
+    import its neighbours, in the worker process too.
+
+    Raises:
+        ConfigError: a malformed name; no such file or object; outside the folder; not marked as a reward; a
+            module that fails when imported.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ConfigError(
+            f"reward {name!r} is no name of the form package.module:Name, such as rewards:ServiceReward"
+        )
+    points = importlib.metadata.entry_points(value=name)
+    if any(point.group.startswith("stateset_rl.") for point in points):
+        module = _imported(match["module"], name)
+        return _reward(module, match["attribute"], name), Path(module.__file__ or "")
+    folder = project_dir.resolve()
+    path = _module_file(match["module"], folder, name)
+    _enter(folder)
+    _refuse_namesake(match["module"], folder, name)
+    return _reward(_imported(match["module"], name), match["attribute"], name), path
+
+
+def _enter(folder: Path) -> None:
+    """Make one project importable, and forget the modules of the one before."""
+    for other in _entered - {folder}:
+        sys.path[:] = [path for path in sys.path if path != str(other)]
+        for key, module in list(sys.modules.items()):
+            if getattr(module, "__file__", None) in [str(path) for path in _candidates(key, other)]:
+                del sys.modules[key]
+        _entered.remove(other)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        _entered.add(folder)
+    importlib.invalidate_caches()
+
+
+def _refuse_namesake(module: str, folder: Path, name: str) -> None:
+    """Refuse a name that Python would find elsewhere, before anything of it is imported."""
+    top = module.partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a loaded module without a spec, such as __main__
+        spec = None
+    places = [] if spec is None else [*(spec.submodule_search_locations or [])]
+    if spec is not None and spec.has_location and spec.origin:
+        places.append(spec.origin)
+    if not any(Path(place).resolve().is_relative_to(folder) for place in places):
+        raise ConfigError(
+            f"reward {name!r}: Python already has a module called {top} ({', '.join(places) or 'loaded'}), "
+            f"which hides the one in {folder}: rename yours"
+        )
+
+
+def _module_file(module: str, folder: Path, name: str) -> Path:
+    """The file of `module` below `folder`, links followed."""
+    candidates = _candidates(module, folder)
+    found = next((path.resolve() for path in candidates if path.is_file()), None)
+    if found is None:
+        raise ConfigError(
+            f"reward {name!r}: there is no {candidates[0].relative_to(folder)} in the project's folder "
+            f"{folder}; a reward is looked for there and among installed stateset_rl entry points"
+        )
+    if not found.is_relative_to(folder):
+        raise ConfigError(
+            f"reward {name!r}: {found} lies outside the project's folder {folder}: copy it inside"
+        )
+    return found
+
+
+def _candidates(module: str, folder: Path) -> tuple[Path, Path]:
+    """Where `folder` on `sys.path` would hold a module: as a file, as a package."""
+    stem = folder.joinpath(*module.split("."))
+    return stem.with_name(f"{stem.name}.py"), stem / "__init__.py"
+
+
+def _imported(module: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"reward {name!r}: importing its module failed: {describe_failure(error)}"
+        ) from error
+
+
+def _reward(module: ModuleType, attribute: str, name: str) -> Any:
+    found = getattr(module, attribute, None)
+    if not is_reward(found):
+        marked = sorted(
+            key for key, value in vars(module).items() if is_reward(value) and value is not RewardFunction
+        )
+        wrong = "does not exist" if found is None else "is neither a RewardFunction nor marked with @reward"
+        raise ConfigError(
+            f"reward {name!r}: {attribute} {wrong} in {module.__file__}; "
+            + (f"there are: {', '.join(marked)}" if marked else "mark a function there with @reward")
+        )
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ConfigError(
+            f"reward {name!r}: {attribute}() failed: {describe_failure(error)}. A project file names an "
+            "object, or a class that needs no arguments"
+        ) from error

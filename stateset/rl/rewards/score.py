@@ -1,0 +1,171 @@
+"""`RewardScorer`: rollout groups in, scored groups out, with a time limit that holds.
+
+A reward runs in worker processes, because nothing else can stop a plain function; a response that took
+too long, crashed its worker or raised is scored None with the reason. A result that breaks the reward's
+contract ends the run, and so does a reward that works for no response at all. An object that cannot
+travel (a lambda, a class of the main script) runs in this process with no limit, which `notice` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Self
+
+from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
+from stateset.rl.rewards.worker import Reply, Unit, UnitRunner, failed, timed_out
+from stateset.rl.types import RolloutGroup, ScoredGroup
+
+CONCURRENT_COROUTINES = 32
+GRACE_SECONDS = 5.0  # for a loop to cancel its coroutines before the worker is killed
+
+
+class RewardScorer:
+    """Scores groups with one reward; use it as a context manager or `close` it.
+
+    Args:
+        reward: a `RewardFunction`, a function, or whatever `RewardCall` accepts.
+        verifier: gives rewards that ask for it `verified`, and every reward `context["verified"]`.
+        timeout_seconds: limit of one call, which is one response, or one group for a batched reward.
+        workers: processes that score at the same time; the order of the scores does not depend on it.
+
+    Attributes:
+        name: the reward's module and name.
+        bounds: the reward's lowest and highest value, or None.
+        notice: one line for the user, or None.
+        failures: responses that could not be scored so far, by "raised", "timed out" and "crashed".
+
+    Raises:
+        ConfigError: the reward or an argument is of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        reward: Any,
+        *,
+        verifier: Callable[..., Any] | None = None,
+        timeout_seconds: float = 30.0,
+        workers: int = 1,
+    ) -> None:
+        if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
+            raise ConfigError(f"timeout_seconds is {timeout_seconds}: give a number of seconds above 0")
+        if workers < 1:
+            raise ConfigError(f"workers is {workers}: give at least 1")
+        self._call = RewardCall(reward, verifier)
+        self._timeout_seconds = timeout_seconds
+        self._ever_worked = False
+        self.name = self._call.name
+        self.bounds = self._call.bounds
+        self.failures: Counter[str] = Counter()
+        self.notice: str | None = None
+        self._local: UnitRunner | None = None
+        self._workers: list[WorkerProcess] = []
+        try:
+            setup = pack((reward, verifier, timeout_seconds))
+        except Exception as error:  # whatever a user's object raises when it is pickled
+            self._local = UnitRunner(self._call, timeout_seconds)
+            self.notice = (
+                f"the reward `{self.name}` runs without a time limit, because a worker process cannot "
+                f"import it ({error}): define it in a module of its own to have one"
+            )
+        else:
+            self._workers = [WorkerProcess(setup, self.name) for _ in range(workers)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes; nothing can be scored afterwards."""
+        if self._local:
+            self._local.close()
+        for worker in self._workers:
+            worker.close()
+
+    def score(self, groups: Sequence[RolloutGroup]) -> list[ScoredGroup]:
+        """Score every response of every group.
+
+        Raises:
+            RewardError: a result broke the contract; or no response at all could be scored.
+        """
+        units = [unit for group in groups for unit in self._call.units(group)]
+        replies = list(self._replies(units))
+        self._count(replies, len(groups))
+        scores = (score for reply in replies for score in reply.scores)
+        return [
+            ScoredGroup(group=group, scores=tuple(islice(scores, len(group.rollouts)))) for group in groups
+        ]
+
+    def _replies(self, units: Sequence[Unit]) -> Iterator[Reply]:
+        """One reply a unit, in order; ends with an error at the first broken contract."""
+        size = CONCURRENT_COROUTINES if self._call.is_async else 1
+        batches = [units[i : i + size] for i in range(0, len(units), size)]
+        local = self._local
+        answers = (local.run(batch) for batch in batches) if local else self._ask_workers(batches)
+        with contextlib.closing(answers):
+            for reply in (reply for answer in answers for reply in answer):
+                if reply.broken:
+                    raise RewardError(reply.broken)
+                yield reply
+
+    def _ask_workers(self, batches: Sequence[Sequence[Unit]]) -> Generator[list[Reply]]:
+        idle: SimpleQueue[WorkerProcess] = SimpleQueue()
+        for worker in self._workers:
+            idle.put(worker)
+
+        def ask(batch: Sequence[Unit]) -> list[Reply]:
+            worker = idle.get()
+            try:
+                return self._ask(worker, batch)
+            finally:
+                idle.put(worker)
+
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            try:
+                yield from threads.map(ask, batches)
+            except BaseException:  # Ctrl-C too: nobody waits for the rest
+                threads.shutdown(wait=False, cancel_futures=True)
+                for worker in self._workers:
+                    worker.kill()
+                raise
+
+    def _ask(self, worker: WorkerProcess, batch: Sequence[Unit]) -> list[Reply]:
+        seconds = self._timeout_seconds + (GRACE_SECONDS if self._call.is_async else 0.0)
+        try:
+            return worker.ask(self._pack(batch), seconds)
+        except WorkerLostError as lost:
+            if len(batch) > 1:  # one of them blocked the loop or crashed: find it
+                return [reply for unit in batch for reply in self._ask(worker, [unit])]
+            if lost.timed_out:
+                return [timed_out(batch[0], self._timeout_seconds)]
+            return [failed(batch[0], "crashed", f"the reward's process {lost}")]
+
+    def _pack(self, batch: Sequence[Unit]) -> bytes:
+        try:
+            return pack(batch)
+        except Exception as error:  # whatever a user's object raises when it is pickled
+            raise RewardError(
+                f"the context of {batch[0][0]} cannot be sent to the process of the reward `{self.name}` "
+                f"({error}): keep to text, numbers, lists and mappings in the rows"
+            ) from error
+
+    def _count(self, replies: Sequence[Reply], num_groups: int) -> None:
+        """Count failures; a reward that never worked, or fails for several whole groups, ends the run."""
+        lost = [reply for reply in replies if reply.failure]
+        for reply in lost:
+            self.failures[reply.failure] += len(reply.scores)
+        if lost and len(lost) == len(replies) and (num_groups > 1 or not self._ever_worked):
+            raise RewardError(
+                f"the reward `{self.name}` failed for every response of this step; "
+                f"the first one: {lost[0].scores[0].reason}"
+            )
+        self._ever_worked = self._ever_worked or len(lost) < len(replies)

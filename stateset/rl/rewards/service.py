@@ -1,0 +1,140 @@
+"""Ready-made rewards for support replies: the criteria of `criteria.py` under weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from stateset.rl.errors import ConfigError
+from stateset.rl.rewards import criteria
+from stateset.rl.rewards.criteria import CRITERIA, Criterion
+from stateset.rl.rewards.reward import RewardFunction
+from stateset.rl.rewards.text import own_words
+from stateset.rl.types import Score
+
+
+def helpfulness(prompt: str, response: str, context: Mapping[str, Any]) -> float:
+    """0.7 resolution + 0.3 clarity: an answer that solves the issue and can be followed."""
+    return 0.7 * criteria.resolution(prompt, response, context) + 0.3 * criteria.clarity(
+        prompt, response, context
+    )
+
+
+KNOWN_CRITERIA: Mapping[str, Criterion] = MappingProxyType({**CRITERIA, "helpfulness": helpfulness})
+
+
+class CustomerServiceReward(RewardFunction):
+    """Resolution 0.35, empathy 0.25, clarity 0.20, efficiency 0.10, policy compliance 0.10; in [0, 1].
+
+    Override a method to measure one criterion your own way; change `criteria` to weigh them otherwise.
+    """
+
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+
+    def __init__(self) -> None:
+        self.criteria = {
+            "resolution": 0.35,
+            "empathy": 0.25,
+            "clarity": 0.20,
+            "efficiency": 0.10,
+            "policy_compliance": 0.10,
+        }
+
+    def calculate(self, response: str, context: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+        """Return the weighted sum and every criterion's score; `context["messages"]` may hold the prompt."""
+        own = own_words(_question(context), response)  # the two that do not see the prompt to compare with
+        scores = {
+            "resolution": self.check_resolution(response, context),
+            "empathy": own * self.measure_empathy(response),
+            "clarity": own * self.evaluate_clarity(response),
+            "efficiency": criteria.efficiency("", response, context),
+            "policy_compliance": self.check_policies(response, context),
+        }
+        _refuse_unknown(self.criteria, scores)
+        return sum(weight * scores[name] for name, weight in self.criteria.items()), scores
+
+    def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
+        """Score through `calculate`, with the prompt as the context's last message."""
+        messages = context.get("messages") or [{"role": "user", "content": prompt}]
+        total, scores = self.calculate(response, {**context, "messages": messages})
+        return Score(total=total, parts=scores)
+
+    def check_resolution(self, response: str, context: Mapping[str, Any]) -> float:
+        """Say how far the response solves the problem."""
+        return criteria.resolution(_question(context), response, context)
+
+    def measure_empathy(self, response: str) -> float:
+        """Say how understanding the response is."""
+        return self.empathy_detector(response)
+
+    def evaluate_clarity(self, response: str) -> float:
+        """Say how clear the response is."""
+        return criteria.clarity("", response, {})
+
+    def check_policies(self, response: str, context: Mapping[str, Any]) -> float:
+        """Say how far the response follows the rules."""
+        return criteria.policy_compliance(_question(context), response, context)
+
+
+class CustomerSatisfactionReward(RewardFunction):
+    """A weighted sum of criteria by name; its bounds follow from the weights.
+
+    Raises:
+        ConfigError: an unknown criterion (the message lists the known ones) or a weight that is no number.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.weights = _checked(weights)
+        values = self.weights.values()
+        self.bounds = (sum(min(0.0, v) for v in values), sum(max(0.0, v) for v in values))
+
+    def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
+        """Return the weighted sum, with each criterion as a part."""
+        parts = {name: KNOWN_CRITERIA[name](prompt, response, context) for name in self.weights}
+        return Score(total=sum(weight * parts[name] for name, weight in self.weights.items()), parts=parts)
+
+
+def evaluate_response(
+    response: str,
+    criteria: Mapping[str, float],
+    *,
+    prompt: str = "",
+    context: Mapping[str, Any] | None = None,
+) -> float:
+    """Return the weighted sum of criteria for one response; without `prompt` relevance cannot count.
+
+    Raises:
+        ConfigError: an unknown criterion (the message lists the known ones) or a weight that is no number.
+    """
+    return CustomerSatisfactionReward(criteria).compute(prompt, response, context or {}).value
+
+
+def _question(context: Mapping[str, Any]) -> str:
+    """The last user message of the context's conversation."""
+    messages = context.get("messages") or []
+    return next(
+        (
+            str(m.get("content", ""))
+            for m in reversed(messages)
+            if isinstance(m, Mapping) and m.get("role") == "user"
+        ),
+        "",
+    )
+
+
+def _checked(weights: Mapping[str, float]) -> dict[str, float]:
+    if not weights:
+        raise ConfigError("no criteria were given: pass weights such as {'resolution': 0.7, 'tone': 0.3}")
+    _refuse_unknown(weights, KNOWN_CRITERIA)
+    for name, weight in weights.items():
+        if not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise ConfigError(f"the weight of {name!r} is {weight!r}: give a finite number")
+    return {name: float(weight) for name, weight in weights.items()}
+
+
+def _refuse_unknown(names: Mapping[str, object], known: Mapping[str, object]) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown criterion {name!r}: known are {', '.join(sorted(known))}")

@@ -1,0 +1,126 @@
+"""Scoring itself: a reward is called on units; what fails in the user's code becomes a reply, not an error.
+
+`UnitRunner` does it, in this process or in a worker. `main` is a worker's life: it receives the pickled
+reward, then batches of units, and answers each; it ends when the other end of the connection is closed.
+`process.py` is that end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from stateset.rl.errors import RewardError
+from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.failure import describe_failure
+from stateset.rl.rewards.result import Sample
+from stateset.rl.types import Score
+
+ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
+
+Unit = Sequence[Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What became of one unit.
+
+    `failure` is "", "raised", "timed out" or "crashed"; the scores of a failed unit are None with the
+    reason. `broken` is the message of a broken contract, which ends the run.
+    """
+
+    scores: tuple[Score, ...] = ()
+    failure: str = ""
+    broken: str = ""
+
+
+def failed(unit: Unit, failure: str, reason: str) -> Reply:
+    """Return the reply of a unit that could not be scored."""
+    return Reply(scores=tuple(Score(total=None, reason=reason) for _ in unit), failure=failure)
+
+
+def timed_out(unit: Unit, timeout_seconds: float) -> Reply:
+    """Return the reply of a unit that took too long."""
+    return failed(unit, "timed out", f"timed out after {timeout_seconds:g} s")
+
+
+class UnitRunner:
+    """Calls a reward on units, coroutines together on one event loop with a time limit each.
+
+    A plain function is not limited here: only the death of its process stops it.
+    """
+
+    def __init__(self, call: RewardCall, timeout_seconds: float) -> None:
+        self._call = call
+        self._timeout_seconds = timeout_seconds
+        # A thread of its own, because the caller's may already run a loop (a notebook's does).
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._loop = asyncio.Runner()
+
+    def run(self, units: Sequence[Unit]) -> list[Reply]:
+        """Score every unit, one reply each."""
+        if not self._call.is_async:
+            return [self._attempt(unit) for unit in units]
+        return self._thread.submit(self._loop.run, self._attempt_together(units)).result()
+
+    def close(self) -> None:
+        """End the event loop."""
+        self._thread.submit(self._loop.close).result()
+        self._thread.shutdown()
+
+    def _attempt(self, unit: Unit) -> Reply:
+        try:
+            return Reply(scores=self._call.scores(unit, self._call.function(**self._call.arguments(unit))))
+        except RewardError as error:
+            return Reply(broken=str(error))
+        except (Exception, SystemExit) as error:
+            return failed(unit, "raised", describe_failure(error))
+
+    async def _attempt_together(self, units: Sequence[Unit]) -> list[Reply]:
+        return await asyncio.gather(*(self._attempt_async(unit) for unit in units))
+
+    async def _attempt_async(self, unit: Unit) -> Reply:
+        limit = asyncio.timeout(self._timeout_seconds)
+        try:
+            async with limit:
+                result = await self._call.function(**self._call.arguments(unit))
+            return Reply(scores=self._call.scores(unit, result))
+        except RewardError as error:
+            return Reply(broken=str(error))
+        except (Exception, SystemExit) as error:
+            if limit.expired():
+                return timed_out(unit, self._timeout_seconds)
+            return failed(unit, "raised", describe_failure(error))
+
+
+def main(descriptor: int) -> NoReturn:
+    """Serve the parent on the other end of the connection until it closes."""
+    os.set_inheritable(descriptor, False)
+    with contextlib.suppress(EOFError, OSError):
+        _serve(Connection(descriptor))
+    os._exit(0)  # threads that the reward started must not keep the process
+
+
+def _serve(connection: Connection) -> None:
+    setup = connection.recv_bytes()
+    try:
+        reward, verifier, timeout_seconds = pickle.loads(setup)
+        runner = UnitRunner(RewardCall(reward, verifier), timeout_seconds)
+    except (Exception, SystemExit) as error:
+        connection.send_bytes(describe_failure(error).encode())
+        return
+    connection.send_bytes(b"")
+    while True:
+        units = pickle.loads(connection.recv_bytes())
+        signal.setitimer(signal.ITIMER_REAL, timeout_seconds + ORPHAN_SECONDS)
+        replies = runner.run(units)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(pickle.dumps(replies))

@@ -1,0 +1,106 @@
+"""Reads run directories, also of runs that are going on or were killed. Writes nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stateset.rl.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run directory says.
+
+    Attributes:
+        path: the folder.
+        status: "running"; "finished"; "stopped" (a signal, or the process was killed); "failed".
+        error: why it failed or stopped, None where nothing is known.
+        last_step: last complete training step, 0 before the first.
+        metrics: one mapping a step, by logged name; None stands for not-a-number.
+        manifest: manifest.json as it stands.
+    """
+
+    path: Path
+    status: str
+    error: str | None
+    last_step: int
+    metrics: tuple[Mapping[str, Any], ...]
+    manifest: Mapping[str, Any]
+
+
+def read_run(path: Path) -> Run:
+    """Read one run directory.
+
+    Raises:
+        ConfigError: there is no run in that folder.
+        DataError: one of its files is damaged.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} holds no run (no manifest.json): `stateset-rl runs` lists those there are"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{path / 'manifest.json'} is damaged ({error}): restore it from a copy of the run"
+        ) from error
+    metrics = tuple(read_jsonl(path / "metrics.jsonl"))
+    return Run(
+        path=path,
+        status=_status(path, manifest["status"]),
+        error=manifest["error"],
+        last_step=metrics[-1]["step"] if metrics else 0,
+        metrics=metrics,
+        manifest=manifest,
+    )
+
+
+def list_runs(root: Path) -> list[Run]:
+    """Every run directly below a folder, the newest first; none if the folder is not there."""
+    runs = [read_run(path.parent) for path in root.glob("*/manifest.json")]
+    return sorted(runs, key=lambda run: str(run.manifest["started"]), reverse=True)
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a JSONL file; a torn last line, which a killed process may leave, is passed over.
+
+    A file that is not there has no lines.
+
+    Raises:
+        DataError: another line is damaged; the message names it.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{path}:{number} is damaged ({error}): remove that line, or restore the file"
+            ) from error
+
+
+def step_of(path: Path) -> int:
+    """The step in a file name such as `step_00010.jsonl`."""
+    return int(path.stem.removeprefix("step_"))
+
+
+def _status(path: Path, recorded: str) -> str:
+    """A run that says "running" but whose process no longer holds the lock was killed."""
+    return "stopped" if recorded == "running" and not _is_locked(path / ".lock") else recorded
+
+
+def _is_locked(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,128 @@
+"""`Recorder` is told what a run does, and tells the run directory, the terminal and the trackers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from stateset.rl.config.plan import Plan
+from stateset.rl.config.schema import Config
+from stateset.rl.errors import StoppedError
+from stateset.rl.tracking.forecast import guess_step_seconds
+from stateset.rl.tracking.health import Health
+from stateset.rl.tracking.run_dir import RunDirectory
+from stateset.rl.tracking.terminal import Terminal
+from stateset.rl.tracking.tracker import Tracker
+from stateset.rl.types import ScoredGroup, StepMetrics
+
+
+class Recorder:
+    """Open while one `train()` call runs; closing it records how the call ended.
+
+    Args:
+        run: the run's folder.
+        terminal: the display.
+        health: raises warnings from the metrics.
+        trackers: get a copy of the metrics; the caller closes them.
+    """
+
+    def __init__(
+        self, run: RunDirectory, terminal: Terminal, health: Health, trackers: Sequence[Tracker] = ()
+    ) -> None:
+        self.path = run.path
+        self._run, self._terminal, self._health = run, terminal, health
+        self._trackers = trackers
+        self._seconds: dict[str, float] = {}
+        self._step_started = time.monotonic()
+
+    @classmethod
+    def of_run(
+        cls,
+        run: RunDirectory,
+        config: Config,
+        plan: Plan,
+        *,
+        step: int,
+        last_step: int,
+        num_parameters: int,
+        device: str,
+        trackers: Sequence[Tracker] = (),
+    ) -> Recorder:
+        """The recorder of a `train()` call that goes from `step` to `last_step`."""
+        tokens = plan.responses_per_step * config.max_response_length
+        terminal = Terminal(
+            total_steps=last_step,
+            done_steps=step,
+            step_seconds=guess_step_seconds(num_parameters=num_parameters, num_tokens=tokens, device=device),
+            limit_seconds=None if config.max_minutes is None else config.max_minutes * 60,
+        )
+        return cls(run, terminal, Health(plan.prompts_per_step), trackers)
+
+    def __enter__(self) -> Recorder:
+        self._terminal.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._terminal.__exit__(kind, error, trace)
+        if error is None:
+            self._run.close("finished")
+        elif isinstance(error, StoppedError | KeyboardInterrupt):
+            self._run.close("stopped", str(error))
+        else:
+            self._run.close("failed", f"{type(error).__name__}: {error}")
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a part of a step and show its name."""
+        self._terminal.phase(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - started
+
+    def step(self, metrics: StepMetrics, groups: Sequence[ScoredGroup], advantages: Sequence[float]) -> None:
+        """A training step is done: `advantages` has one entry a response, in the order of `groups`."""
+        now = time.monotonic()
+        self._run.step(metrics, groups, advantages, self._seconds | {"total": now - self._step_started})
+        self._seconds, self._step_started = {}, now
+        self._terminal.step(metrics)
+        for tracker in self._trackers:
+            tracker.log(metrics)
+        for finding in self._health.update(metrics.values):
+            self._run.event(metrics.step, "warning", finding.message)
+            self._terminal.warning(finding.message)
+
+    def evaluation(
+        self,
+        step: int,
+        reward: float,
+        parts: Mapping[str, float],
+        groups: Sequence[ScoredGroup],
+        *,
+        best: bool,
+    ) -> None:
+        """The held-out tasks were scored after `step`."""
+        self._run.evaluation(step, reward, parts, groups, best=best)
+        self._terminal.evaluation(step, reward, best=best)
+        values = {"eval/reward": reward, **{f"eval/rewards/{name}": value for name, value in parts.items()}}
+        nan = float("nan")
+        for tracker in self._trackers:
+            tracker.log(
+                StepMetrics(
+                    step=step, avg_reward=nan, reward_std=nan, kl_div=nan, quality_score=nan, values=values
+                )
+            )
+
+    def notice(self, step: int, message: str) -> None:
+        """Something that the user should know."""
+        self._run.event(step, "notice", message)
+        self._terminal.notice(message)
+
+    def event(self, step: int, kind: str, message: str) -> None:
+        """Something for the record only."""
+        self._run.event(step, kind, message)

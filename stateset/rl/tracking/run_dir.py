@@ -1,0 +1,248 @@
+"""The run directory: the truth about a run, readable at any moment, also after the process was killed.
+
+    manifest.json          status, error, versions, hashes; replaced as a whole
+    config.resolved.yaml   every setting that acted
+    metrics.jsonl          one line a step; nothing that depends on the clock, so equal runs write equal files
+    timings.jsonl          one line a step: when it ended, its seconds, the seconds of each phase
+    events.jsonl           notices, warnings, checkpoints: step, kind, message
+    rollouts/step_00010.jsonl   one line a group: prompt, responses, scores, advantages, token ids
+    eval/step_00020.jsonl       the same for held-out tasks; eval/summary.jsonl has one line an evaluation
+    checkpoints/           written by `checkpoint.py`
+
+A step's line in metrics.jsonl is written last: where it stands, the step's other files are complete. A torn
+last line is what a killed process may leave; `read_runs.py` passes over it. A lock on `.lock`, which the
+system frees however the process ends, tells a running run from a dead one (Linux and macOS).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stateset.rl.errors import ConfigError, TrainingError
+from stateset.rl.manifest import to_json, write_json_atomic, write_text_atomic
+from stateset.rl.tracking.read_runs import read_jsonl, read_run, step_of
+from stateset.rl.types import ScoredGroup, StepMetrics
+
+_LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "eval/summary.jsonl")
+
+
+class RunDirectory:
+    """Writes one run's folder. Make it with `create` or `reopen`; end it with `close`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, *, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunDirectory:
+        """Begin a run in a new or empty folder.
+
+        Args:
+            path: the folder; its parents are made too.
+            config: every setting, as plain values.
+            manifest: what the run is made of; `status`, `started`, `ended` and `error` are added.
+
+        Raises:
+            ConfigError: the folder holds a run or other files, or another process trains in it.
+            TrainingError: it cannot be written.
+        """
+        _refuse_occupied(path)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, _take_lock(path))
+            for folder in ("rollouts", "eval", "checkpoints"):
+                (path / folder).mkdir(exist_ok=True)
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            write_text_atomic(path / "config.resolved.yaml", text)
+        run._write_manifest(
+            {**manifest, "status": "running", "started": _now(), "ended": None, "error": None}
+        )
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunDirectory:
+        """Go on in the folder of an earlier run; `truncate_after` then drops what came after its checkpoint.
+
+        Raises:
+            ConfigError: there is no run there, or it is still running.
+        """
+        manifest = dict(read_run(path).manifest)
+        run = cls(path, _take_lock(path))
+        run._write_manifest(manifest | {"status": "running", "ended": None, "error": None})
+        return run
+
+    def step(
+        self,
+        metrics: StepMetrics,
+        groups: Sequence[ScoredGroup],
+        advantages: Sequence[float],
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Record one training step.
+
+        Args:
+            metrics: what it measured.
+            groups: its scored groups.
+            advantages: [B], one a response, in the order of `groups`.
+            seconds: of each phase, and `total`.
+        """
+        remaining = iter(advantages)
+        lines = [
+            {**_group(g), "responses": [r | {"advantage": next(remaining)} for r in _responses(g)]}
+            for g in groups
+        ]
+        self._write_lines(f"rollouts/{_name(metrics.step)}", lines)
+        self._append("timings.jsonl", {"step": metrics.step, "at": _now(), "seconds": dict(seconds)})
+        self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
+
+    def evaluation(
+        self,
+        step: int,
+        reward: float,
+        parts: Mapping[str, float],
+        groups: Sequence[ScoredGroup],
+        *,
+        best: bool,
+    ) -> None:
+        """Record one pass over the held-out tasks; `best` marks the highest reward so far."""
+        self._write_lines(f"eval/{_name(step)}", [{**_group(g), "responses": _responses(g)} for g in groups])
+        summary = {
+            "step": step,
+            "reward": reward,
+            "parts": dict(parts),
+            "num_tasks": len(groups),
+            "best": best,
+        }
+        self._append("eval/summary.jsonl", summary)
+
+    def event(self, step: int, kind: str, message: str) -> None:
+        """Record what people should know; `kind` is a word such as "notice", "warning", "checkpoint"."""
+        self._append("events.jsonl", {"step": step, "kind": kind, "message": message})
+
+    def truncate_after(self, step: int) -> None:
+        """Forget everything later than a step, and a torn last line, so that a resumed run writes it anew."""
+        for log in _LOGS:
+            path = self.path / log
+            if path.is_file():
+                kept = [to_json(line) + "\n" for line in read_jsonl(path) if line["step"] <= step]
+                with _writing(path):
+                    write_text_atomic(path, "".join(kept))
+        for folder in ("rollouts", "eval"):
+            for path in (self.path / folder).glob("step_*.jsonl"):
+                if step_of(path) > step:
+                    path.unlink()
+
+    def close(self, status: str, error: str | None = None) -> None:
+        """End the run as "finished", "stopped" or "failed" and let go of the folder."""
+        try:
+            manifest = dict(read_run(self.path).manifest)
+            self._write_manifest(manifest | {"status": status, "ended": _now(), "error": error})
+        finally:
+            os.close(self._lock)
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        path = self.path / "manifest.json"
+        with _writing(path):
+            write_json_atomic(path, manifest)
+
+    def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        path = self.path / name
+        with _writing(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(to_json(line) + "\n")
+
+    def _write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        path = self.path / name
+        with _writing(path):
+            write_text_atomic(path, "".join(to_json(line) + "\n" for line in lines))
+
+
+def new_run_path(root: Path = Path("runs")) -> Path:
+    """`root/<local time>` that is not there yet."""
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    path, number = root / name, 2
+    while path.exists():
+        path, number = root / f"{name}-{number}", number + 1
+    return path
+
+
+def _refuse_occupied(path: Path) -> None:
+    """A folder is free if it is not there, or holds nothing but a lock that a crash left."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"output_dir {path} is a file: choose a folder")
+    if not path.is_dir() or all(entry.name == ".lock" for entry in path.iterdir()):
+        return
+    if (path / "manifest.json").is_file():
+        status = read_run(path).status
+        raise ConfigError(
+            f"output_dir {path} already holds a run ({status}): choose another folder, "
+            f"or go on with that run: stateset-rl train --resume {path}"
+        )
+    raise ConfigError(f"output_dir {path} holds other files: choose a new or empty folder")
+
+
+def _take_lock(path: Path) -> int:
+    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ConfigError(
+            f"another process trains in {path}: wait for it, or choose another output_dir"
+        ) from error
+    return lock
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{path} could not be written ({error}): free disk space or make the folder writable, "
+            "then resume the run from its last checkpoint"
+        ) from error
+
+
+def _group(scored: ScoredGroup) -> dict[str, Any]:
+    task = scored.group.task
+    return {
+        "task": task.id,
+        "source": task.source,
+        "prompt": task.prompt,
+        "answer": task.answer,
+        "prompt_ids": scored.group.prompt_ids,
+    }
+
+
+def _responses(scored: ScoredGroup) -> list[dict[str, Any]]:
+    return [
+        {
+            "sample": rollout.sample,
+            "text": rollout.text,
+            "reward": score.total,
+            "parts": score.parts,
+            "reason": score.reason,
+            "stop_reason": rollout.stop_reason,
+            "num_tokens": len(rollout.token_ids),
+            "token_ids": rollout.token_ids,
+            "loss_mask": rollout.loss_mask,
+            "sampler_logprobs": rollout.sampler_logprobs,
+        }
+        for rollout, score in zip(scored.group.rollouts, scored.scores, strict=True)
+    ]
+
+
+def _name(step: int) -> str:
+    return f"step_{step:05d}.jsonl"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

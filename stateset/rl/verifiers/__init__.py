@@ -1,0 +1,1 @@
+"""Right-or-wrong checks of an answer."""

@@ -1,0 +1,20 @@
+"""Rewards in a module of their own, so that worker processes can import them."""
+
+from __future__ import annotations
+
+
+def count_e(prompt: str, response: str) -> float:
+    return response.count("e") / 5
+
+
+def count_a(prompt: str, response: str) -> float:
+    return float(response.count("a"))
+
+
+def parts(prompt: str, response: str) -> tuple[float, dict[str, float]]:
+    vowels, capitals = sum(response.count(v) for v in "aeiou") / 10, sum(map(str.isupper, response)) / 10
+    return vowels + capitals, {"vowels": vowels, "capitals": capitals}
+
+
+def constant(prompt: str, response: str) -> float:
+    return 1.0
