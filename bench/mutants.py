@@ -214,6 +214,34 @@ FAULTS = (
         "p.detach() for name, p in self.trainable()",
         "test_policy_learner.py",
     ),
+    Fault(
+        "prompt and tool tokens trained",
+        "policy/batch.py",
+        "padded([r.loss_mask for r in rollouts], torch.float32)",
+        "padded([(1,) * len(r.token_ids) for r in rollouts], torch.float32)",
+        "test_policy_learner.py",
+    ),
+    Fault(
+        "unscorable groups trained",
+        "policy/batch.py",
+        "self.mask * rows[:, None]",
+        "self.mask",
+        "test_policy_learner.py",
+    ),
+    Fault(
+        "the constant of Dr. GRPO twice as large",
+        "policy/learner.py",
+        "self.config.max_response_length if",
+        "2 * self.config.max_response_length if",
+        "test_policy_learner.py",
+    ),
+    Fault(
+        "entropy punished",
+        "policy/learner.py",
+        "loss - config.entropy_coef",
+        "loss + config.entropy_coef",
+        "test_policy_learner.py",
+    ),
 )
 
 

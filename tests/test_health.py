@@ -96,6 +96,12 @@ def test_what_is_not_known_raises_nothing(unknown: float | None) -> None:
     assert health.update({}) == []
 
 
+def test_a_step_without_a_value_leaves_no_hole_in_the_window() -> None:
+    health = Health(groups_per_step=20)
+    levels = [0.9, 0.9, math.nan, 0.9, None, 0.9, 0.9]
+    assert [bool(health.update({"kl": level})) for level in levels] == [False] * 6 + [True]
+
+
 def healthy_run(seed: int, steps: int = 200, groups: int = 4) -> Iterator[dict[str, float]]:
     """A run that learns: noisy, from 45 % right answers a group of 8 to 85 %, entropy down to a quarter."""
     rng = random.Random(seed)

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from stateset.rl.types import Rollout, RolloutGroup, Task
 from test_policy_forward import make_batch
 
 from stateset.rl.config.load import make_config
@@ -284,3 +285,57 @@ def test_learning_rate_by_hand() -> None:
 def test_fp16_on_a_cpu_names_bf16() -> None:
     with pytest.raises(ConfigError, match="bf16"):
         resolve_dtype("fp16", torch.device("cpu"))
+
+
+def test_only_chosen_tokens_of_scorable_groups_are_in_the_mask() -> None:
+    rollout = Rollout(
+        sample=0,
+        text="",
+        token_ids=(4, 5, 6),
+        loss_mask=(1, 0, 1),
+        sampler_logprobs=(-1.0, 0.0, -2.0),
+        stop_reason="stop",
+    )
+    group = RolloutGroup(task=Task(id="a", prompt=""), prompt_ids=(1,), rollouts=(rollout, rollout))
+    batch = Batch.from_groups([group, group])
+    assert batch.mask.tolist() == [[1, 0, 1]] * 4
+    kept = batch.masked(torch.tensor([True, True, False, False]))
+    assert kept.mask.tolist() == [[1, 0, 1]] * 2 + [[0, 0, 0]] * 2
+    assert kept.token_ids.tolist() == batch.token_ids.tolist()
+
+
+def test_loss_by_hand_in_every_mode(tiny_llama) -> None:
+    """On-policy the loss of a token is -A, whatever the model says."""
+    batch = make_batch()
+    advantages, lengths = ADVANTAGES.double(), batch.lengths.double()
+    expected = {
+        "token-mean": -(advantages * lengths).sum() / lengths.sum(),
+        "seq-mean-token-sum": -(advantages * lengths).sum() / 7,  # the last row is empty
+        "seq-mean-token-mean": -advantages[:7].sum() / 7,
+        "seq-mean-token-sum-norm": -(advantages * lengths).sum() / (7 * 12),
+    }
+    for mode, value in expected.items():
+        measured = run(learner_of(tiny_llama, loss_agg_mode=mode), batch, ADVANTAGES)
+        assert measured["loss"] == pytest.approx(float(value), rel=1e-5)
+
+
+def test_entropy_bonus_lowers_the_loss_and_raises_entropy(tiny_llama) -> None:
+    learner = learner_of(tiny_llama, entropy_coef=0.5)
+    first = run(learner, make_batch(), torch.zeros(8))
+    assert first["loss"] == pytest.approx(-0.5 * first["entropy"], rel=1e-4)
+    for _ in range(4):
+        last = run(learner, make_batch(), torch.zeros(8))
+    assert last["entropy"] > first["entropy"] + 0.01
+
+
+def test_nan_behind_the_end_reaches_nothing(tiny_llama) -> None:
+    learner = learner_of(tiny_llama)
+    learner.exact_sampler = False
+    batch = on_policy(learner, make_batch())
+    behind = batch.mask == 0
+    spoiled = dataclasses.replace(
+        batch, sampler_logprobs=batch.sampler_logprobs.masked_fill(behind, float("nan"))
+    )
+    measured = learner.update(spoiled, ADVANTAGES, [[0, 1, 2]], lambda: RATE)
+    assert all(value == value for value in measured.values())
+    assert all(torch.isfinite(now).all() for now in weights(learner).values())

@@ -347,4 +347,7 @@ def test_a_hung_worker_without_a_parent_ends_itself():
             ours.send_bytes(pack((rewards.scripted, None, 0.2)))
             assert ours.recv_bytes() == b""
             ours.send_bytes(pack(RewardCall(rewards.scripted).units(group("hang"))))
-            assert process.wait(MUCH_LATER) == -signal.SIGALRM
+            try:
+                assert process.wait(MUCH_LATER) == -signal.SIGALRM
+            finally:
+                process.kill()

@@ -187,7 +187,7 @@ def test_reward_scale_scales_the_parameter_change(tiny_llama: Path, tmp_path: Pa
     for scale in (1.0, 0.5):
         one = trainer(tiny_llama, tmp_path / str(scale), max_grad_norm=1e9)
         start = {
-            n: t.clone()
+            n: t.detach().clone()
             for n, t in load_policy(str(tiny_llama), device="cpu", dtype="fp32").trainable().items()
         }
         one.train(ROWS[:2], reward_scale=scale)

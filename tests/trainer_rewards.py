@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stateset.rl.rewards.reward import reward
+
 
 def count_e(prompt: str, response: str) -> float:
     return response.count("e") / 5
@@ -18,3 +20,13 @@ def parts(prompt: str, response: str) -> tuple[float, dict[str, float]]:
 
 def constant(prompt: str, response: str) -> float:
     return 1.0
+
+
+@reward
+def parts_marked(prompt: str, response: str) -> tuple[float, dict[str, float]]:
+    return parts(prompt, response)
+
+
+@reward
+def count_marked(prompt: str, response: str) -> float:
+    return count_e(prompt, response)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from stateset.rl.algorithm.aggregation import token_weights
+from stateset.rl.algorithm.aggregation import masked, token_weights
 from stateset.rl.algorithm.kl import kl_penalty
 from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 from stateset.rl.config.schema import Config
@@ -132,7 +132,7 @@ class Learner:
             part.mask,
             Clip(low, high, config.clip_ratio_dual),
         )
-        gap = before - part.sampler_logprobs
+        gap = masked(before - part.sampler_logprobs, part.mask)
         if not self.exact_sampler:
             losses = losses * gap.clamp(max=math.log(MAX_CORRECTION)).exp()
         loss = (losses * weights).sum()
@@ -147,7 +147,7 @@ class Learner:
         tally.stats(stats, int(part.mask.sum()))
         tally.tokens("entropy", entropy.detach(), part.mask)
         tally.tokens("sampler/mean_gap", gap.abs(), part.mask)
-        tally.largest("sampler/max_gap", float((gap.abs() * part.mask).max()))
+        tally.largest("sampler/max_gap", float(gap.abs().max()))
 
     @torch.no_grad()
     def _logprobs(self, batch: Batch, weights: Weights | None = None) -> Tensor:

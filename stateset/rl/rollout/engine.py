@@ -38,7 +38,11 @@ class Completion:
 
 
 class RolloutEngine(Protocol):
-    """Samples responses. Implementers need not know of rewards, groups or training."""
+    """Samples responses. Implementers need not know of rewards, groups or training.
+
+    An engine whose log-probabilities are exactly the trainer's says so with an attribute `exact = True`; any
+    other gets the rollout correction.
+    """
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield every response of every request, in any order."""

@@ -51,12 +51,13 @@ def measure(
 def _signal(groups: Sequence[Sequence[float]], bounds: tuple[float, float] | None) -> dict[str, float]:
     """Shares of groups that teach nothing: all, and those whose equal rewards are high or low."""
     flat = [group for group in groups if len(set(group)) < 2]
-    right = sum(bool(group) and _quality(group[0], bounds) > 0.5 for group in flat)
+    scored = [group for group in flat if group]
+    right = sum(_quality(group[0], bounds) > 0.5 for group in scored)
     count = max(1, len(groups))
     return {
         "frac_reward_zero_std": len(flat) / count,
         "signal/all_right": right / count,
-        "signal/all_wrong": (len(flat) - right) / count,
+        "signal/all_wrong": (len(scored) - right) / count,
     }
 
 

@@ -12,6 +12,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import StoppedError
 from stateset.rl.tracking.forecast import guess_step_seconds
 from stateset.rl.tracking.health import Health
+from stateset.rl.tracking.read_runs import read_run
 from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.tracking.terminal import Terminal
 from stateset.rl.tracking.tracker import Tracker
@@ -58,7 +59,10 @@ class Recorder:
             step_seconds=guess_step_seconds(num_parameters=num_parameters, num_tokens=tokens, device=device),
             limit_seconds=None if config.max_minutes is None else config.max_minutes * 60,
         )
-        return cls(run, terminal, Health(plan.prompts_per_step), trackers)
+        health = Health(plan.prompts_per_step)
+        for earlier in read_run(run.path).metrics:
+            health.update(earlier)
+        return cls(run, terminal, health, trackers)
 
     def __enter__(self) -> Recorder:
         self._terminal.__enter__()

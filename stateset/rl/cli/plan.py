@@ -1,0 +1,56 @@
+"""`stateset-rl plan`: what a project file amounts to, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stateset.rl.cli import project, show
+
+if TYPE_CHECKING:
+    from stateset.rl.config.plan import Plan
+
+_LABELS = {
+    "rows": "rows",
+    "prompts_per_step": "prompts a step",
+    "responses_per_step": "responses a step",
+    "mini_batches_per_step": "mini-batches a step",
+    "updates_per_step": "optimizer updates a step",
+    "steps_per_epoch": "steps an epoch",
+    "total_steps": "steps",
+    "total_prompts": "prompts",
+    "total_responses": "responses",
+    "total_updates": "optimizer updates",
+    "max_generated_tokens": "generated tokens, at most",
+}
+
+
+def plan(
+    words: project.Words = None,
+    config_file: project.ConfigFile = None,
+    profile: project.Profile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count the steps, updates and tokens of a run, and advise."""
+    from stateset.rl.config.plan import plan as make_plan
+    from stateset.rl.data.load import load_tasks
+
+    config = project.read_config(words, config_file, profile)
+    project.required(config, "dataset")
+    for notice in config.notices:
+        show.note(f"note: {notice}")
+    counted = make_plan(config, len(load_tasks(config.dataset)))
+    if as_json:
+        show.data_json(asdict(counted))
+    else:
+        _show(counted)
+
+
+def _show(plan: Plan) -> None:
+    width = max(map(len, _LABELS.values()))
+    for key, label in _LABELS.items():
+        show.data(f"{label:<{width}}  {getattr(plan, key):>10,}")
+    for advice in plan.advice:
+        show.data(f"advice: {advice}")

@@ -1,0 +1,100 @@
+"""`stateset-rl runs`: what the run directories say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stateset.rl.cli import show
+from stateset.rl.cli.held_out import read_held_out
+from stateset.rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stateset.rl.tracking.read_runs import Run
+
+
+def runs(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ROOT | show RUN]",
+            show_default=False,
+            help="A folder of runs (default: runs), or one run.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List runs, the newest first, or show one with all its steps."""
+    from stateset.rl.tracking.read_runs import list_runs, read_run
+
+    match words or ["runs"]:
+        case ["show", run]:
+            _show_run(read_run(Path(run)), as_json)
+        case ["show"]:
+            raise ConfigError("`runs show` needs a run: stateset-rl runs show runs/NAME")
+        case [root]:
+            _show_list(list_runs(Path(root)), root, as_json)
+        case _:
+            raise ConfigError(
+                "give one folder of runs, or `show` and one run: stateset-rl runs show runs/NAME"
+            )
+
+
+def _show_list(found: list[Run], root: str, as_json: bool) -> None:
+    if as_json:
+        show.data_json([_summary(run) for run in found])
+    elif not found:
+        show.note(f"no runs in {root}: `stateset-rl train FILE` makes one, or name another folder")
+    else:
+        rows = [_cells(run) for run in found]
+        show.data_table(("run", "status", "steps", "reward", "best held-out"), rows)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    held_out = read_held_out(run.path)
+    return {
+        "run": str(run.path),
+        "status": run.status,
+        "error": run.error,
+        "steps": run.last_step,
+        "reward": run.metrics[-1]["reward"] if run.metrics else None,
+        "held_out": asdict(held_out) if held_out else None,
+    }
+
+
+def _cells(run: Run) -> list[str]:
+    summary = _summary(run)
+    best = summary["held_out"]["best"] if summary["held_out"] else None
+    return [str(run.path), run.status, str(run.last_step), show.number(summary["reward"]), show.number(best)]
+
+
+def _show_run(run: Run, as_json: bool) -> None:
+    if as_json:
+        show.data_json(_summary(run) | {"manifest": run.manifest, "metrics": run.metrics})
+        return
+    for name, value in _facts(run).items():
+        show.data(f"{name:<9}{value}")
+    columns = ("step", "reward", "reward_std", "kl", "entropy", "completions/mean_length")
+    rows = [
+        [str(line["step"]), *(show.number(line.get(name)) for name in columns[1:])] for line in run.metrics
+    ]
+    show.data_table(columns, rows)
+
+
+def _facts(run: Run) -> dict[str, str]:
+    held_out = read_held_out(run.path)
+    facts = {
+        "run": str(run.path),
+        "status": run.status,
+        "error": run.error,
+        "started": run.manifest["started"],
+        "ended": run.manifest["ended"],
+        "model": run.manifest.get("model"),
+        "held-out": held_out
+        and f"{show.number(held_out.before)} -> {show.number(held_out.after)}, "
+        f"best {show.number(held_out.best)} at step {held_out.best_step}",
+    }
+    return {name: str(value) for name, value in facts.items() if value}

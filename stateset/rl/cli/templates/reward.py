@@ -1,0 +1,18 @@
+"""What a good reply is. Change it: the model learns whatever earns points here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stateset.rl import RewardFunction, Score
+
+
+class SupportReward(RewardFunction):
+    """Mentions what must be said, is kind, and keeps to the rules of the row's context."""
+
+    def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
+        """Score one reply; `parts` shows what it earned."""
+        said, wanted = response.lower(), context["must_mention"]
+        mentioned = sum(phrase in said for phrase in wanted) / len(wanted)
+        kind, allowed = self.empathy_detector(response), float(self.follows_policies(response, context))
+        parts = {"mentioned": mentioned, "kind": kind, "allowed": allowed}
+        return Score(total=mentioned + 0.5 * kind + 0.5 * allowed, parts=parts)

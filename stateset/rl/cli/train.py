@@ -1,0 +1,112 @@
+"""`stateset-rl train`: a project file becomes a run directory and a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stateset.rl.cli import project, show
+from stateset.rl.cli.held_out import read_held_out
+from stateset.rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stateset.rl.config.schema import Config
+
+
+def train(
+    words: project.Words = None,
+    config_file: project.ConfigFile = None,
+    profile: project.Profile = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that stopped, from its own settings.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train the model of a project file toward its reward."""
+    if resume is None:
+        config = project.read_config(words, config_file, profile)
+    else:
+        config = _config_of_run(resume, words, config_file, profile)
+    project.required(config, "model", "dataset", "reward")
+    _announce(config)
+    from stateset.rl.trainer import GRPOTrainer
+
+    _announce_device(config)
+    trainer = GRPOTrainer(config=config)
+    trainer.train(resume=resume)
+    assert trainer.run_path is not None
+    _report(trainer.run_path, as_json)
+
+
+def _config_of_run(
+    run: Path, words: Sequence[str] | None, config_file: Path | None, profile: str | None
+) -> Config:
+    """The settings that a run recorded, with overrides; the project's folder is where it began."""
+    from stateset.rl.config.load import load_config
+    from stateset.rl.config.schema import Provenance
+    from stateset.rl.tracking.read_runs import read_run
+
+    file, overrides = project.split_words(words, config_file)
+    if file is not None or profile is not None:
+        raise ConfigError(
+            f"--resume takes the settings of {run}: leave out {file or '--profile'}; "
+            "single settings may be given, for example max_steps=100"
+        )
+    manifest = read_run(run).manifest
+    config = load_config(run / "config.resolved.yaml", overrides=overrides)
+    folder = Path(manifest.get("project") or Path.cwd())
+    return config.with_provenance(Provenance(config.notices, config.origins, folder))
+
+
+def _announce(config: Config) -> None:
+    """What will run, before anything slow is imported; wrong rows and rewards end here."""
+    from stateset.rl.config.plan import plan
+    from stateset.rl.data.load import load_tasks
+    from stateset.rl.rewards.resolve import resolve_reward
+
+    rows = load_tasks(config.dataset)
+    counted = plan(config, len(rows))
+    _, file = resolve_reward(str(config.reward), config.folder)
+    show.note(f"reward  {config.reward} ({file})")
+    show.note(
+        f"plan    {counted.rows} rows: {counted.total_steps} steps of {counted.prompts_per_step} prompts x "
+        f"{config.rollout_n} responses, {counted.total_updates} updates, "
+        f"at most {counted.max_generated_tokens:,} generated tokens"
+    )
+
+
+def _announce_device(config: Config) -> None:
+    from stateset.rl.policy.load import refuse_closed_model, resolve_device, resolve_dtype
+
+    refuse_closed_model(str(config.model))
+    device = resolve_device(config.device)
+    dtype = resolve_dtype(config.compute_dtype, device)
+    show.note(f"model   {config.model} on {device.type}, {str(dtype).removeprefix('torch.')}")
+
+
+def _report(run: Path, as_json: bool) -> None:
+    """Where everything lies, and the held-out reward before and after."""
+    from stateset.rl.tracking.read_runs import read_run
+
+    held_out, found = read_held_out(run), read_run(run)
+    result: dict[str, Any] = {
+        "run": str(run),
+        "model": str(run / "model"),
+        "best": str(run / "best") if (run / "best").is_dir() else None,
+        "steps": found.last_step,
+        "reward": found.metrics[-1]["reward"],
+        "held_out": asdict(held_out) if held_out else None,
+    }
+    if as_json:
+        show.data_json(result)
+        return
+    show.data(f"run    {result['run']}\nmodel  {result['model']}")
+    if held_out:
+        show.data(
+            f"held-out reward {show.number(held_out.before)} -> {show.number(held_out.after)} "
+            f"(best {show.number(held_out.best)} at step {held_out.best_step})"
+        )
