@@ -339,3 +339,21 @@ def test_nan_behind_the_end_reaches_nothing(tiny_llama) -> None:
     measured = learner.update(spoiled, ADVANTAGES, [[0, 1, 2]], lambda: RATE)
     assert all(value == value for value in measured.values())
     assert all(torch.isfinite(now).all() for now in weights(learner).values())
+
+
+def test_fp16_scales_the_loss_and_skips_an_overflow(tiny_llama) -> None:
+    policy = policy_of(tiny_llama)
+    for parameter in policy.module.parameters():
+        parameter.data = parameter.data.half()
+    learner = Learner(policy, make_config({"rollout_n": 2, "batch_size": 3}), exact_sampler=False)
+    learner.optimizer.scaler = torch.amp.GradScaler("cpu", init_scale=256.0)  # the default finds its way down
+    before = weights(learner)
+    measured = run(learner, make_batch(), ADVANTAGES)
+    exact = run(learner_of(tiny_llama), make_batch(), ADVANTAGES)
+    assert measured["grad_norm"] == pytest.approx(exact["grad_norm"], rel=0.05)
+    after = weights(learner)
+    assert any(not torch.equal(before[name], now) for name, now in after.items())
+    scale = learner.optimizer.scaler.get_scale()
+    run(learner, make_batch(), ADVANTAGES * 1e6)
+    assert learner.optimizer.scaler.get_scale() == scale / 2
+    assert all(torch.equal(after[name], now) for name, now in weights(learner).items())

@@ -11,7 +11,7 @@ import pytest
 
 import stateset.rl
 from stateset.rl.errors import ModelError, ModelNotTrainableError
-from stateset.rl.policy.aliases import tag
+from stateset.rl.policy.aliases import aliases, tag
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = [
@@ -92,7 +92,9 @@ def test_importing_the_package_and_the_command_line_loads_nothing_heavy() -> Non
 
 
 def test_rewards_need_no_torch() -> None:
-    code = "from stateset.rl import RewardFunction, CustomerServiceReward, load_config, verifier; import sys; "
+    code = (
+        "from stateset.rl import RewardFunction, CustomerServiceReward, load_config, verifier; import sys; "
+    )
     assert run_python(f"{code} print('torch' in sys.modules)").stdout.strip() == "False"
 
 
@@ -162,5 +164,5 @@ def test_train_grpo_model_takes_profile_and_settings(tiny_llama: Path, tmp_path:
     assert "rollout_n: 4\n" in resolved  # of the profile
     assert "max_response_length: 8\n" in resolved  # the keyword wins over the profile's 64
     assert model.run_dir == tmp_path / "run"
-    again = stateset.rl.load_model("grpo_trained")
-    assert again.generate("ticket 1", max_new_tokens=4) == model.generate("ticket 1", max_new_tokens=4)
+    assert aliases() == {"base": str(tiny_llama), "grpo_trained": str(tmp_path / "run" / "model")}
+    assert len(stateset.rl.load_model("grpo_trained").generate("ticket 1", 3, max_new_tokens=4)) == 3

@@ -147,8 +147,9 @@ class GRPOTrainer:
             other = self.eval_reward_function
             self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
             self._open_model(model)
+            room = self.policy.max_length - config.max_response_length
             for task in [*tasks, *self.held_out]:
-                self.policy.encode_task(task, config.max_prompt_length)
+                self.policy.encode_task(task, min(room, config.max_prompt_length))
             self.recorder = stack.enter_context(self._open_run(fingerprint(map(repr, tasks)), resume))
             self._loop(tasks, stack.enter_context(StopRequest()))
             return self._finish()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +19,11 @@ def length(response):
 
 
 def process_id(response):
+    return float(os.getpid())
+
+
+def leaves_thread(response):
+    threading.Thread(target=time.sleep, args=(600,)).start()
     return float(os.getpid())
 
 
@@ -38,18 +45,26 @@ def scripted(response):
         sys.exit("goodbye")
     if response == "raise":
         raise KeyError("order")
+    if response == "json":
+        json.loads("{")  # raises in a library
     return {"nan": float("nan"), "inf": float("inf"), "text": "good", "none": None, "list": [1.0]}.get(
         response, 1.0
     )
 
 
-def raise_line() -> int:
+def line_of(code: str) -> int:
     source = Path(__file__).read_text().splitlines()
-    return 1 + next(i for i, line in enumerate(source) if 'raise KeyError("order")' in line)
+    return 1 + next(i for i, line in enumerate(source) if line.strip().startswith(code))
 
 
 def batched(completions, prompt, context):
     return [float(len(text)) for text in completions]
+
+
+def batched_raise(completions):
+    if "raise" in completions:
+        raise KeyError("order")
+    return [1.0] * len(completions)
 
 
 def batched_short(completions):

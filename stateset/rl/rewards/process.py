@@ -118,7 +118,7 @@ def _start() -> tuple[subprocess.Popen[bytes], Connection]:
     paths = [str(path) or os.getcwd() for path in sys.path]
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-P", "-c", _BOOT, str(theirs.fileno()), *paths],
+            [sys.executable, "-u", "-c", _BOOT, str(theirs.fileno()), *paths],
             stdin=subprocess.DEVNULL,
             stdout=2,
             pass_fds=[theirs.fileno()],

@@ -57,11 +57,12 @@ def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """The inverse of the cumulative distribution, in two levels: a sum a block, then one block."""
     rows, vocabulary = probabilities.shape
     padded = torch.nn.functional.pad(probabilities, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
-    upto = padded.sum(-1, dtype=torch.float64).cumsum(-1)
-    target = uniform.double() * upto[:, -1]
+    exact = torch.float32 if padded.device.type == "mps" else torch.float64  # mps has no float64
+    upto = padded.sum(-1, dtype=exact).cumsum(-1)
+    target = uniform.to(exact) * upto[:, -1]
     block = (upto <= target[:, None]).sum(-1).clamp_(max=upto.shape[1] - 1)
     chosen = torch.arange(rows, device=probabilities.device)
-    inside = padded[chosen, block].double().cumsum(-1)
+    inside = padded[chosen, block].to(exact).cumsum(-1)
     rest = target - (upto[chosen, block] - inside[:, -1])
     offset = (inside <= rest[:, None]).sum(-1).clamp_(max=_BLOCK - 1)
     ids = block * _BLOCK + offset

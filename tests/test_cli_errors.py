@@ -1,0 +1,204 @@
+"""Bad input: one message on stderr, the right exit code, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stateset.rl.cli import app as cli_app
+from stateset.rl.cli import main
+from stateset.rl.errors import CheckpointError, GateError, MissingExtraError
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("max_response_length=8", "dtype=fp32", "device=cpu")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_llama: Path, monkeypatch, capsys) -> Path:
+    """A project as `init` writes it, as working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STATESET_RL_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit):
+        main(["init"])
+    capsys.readouterr()
+    return tmp_path
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that must fail cleanly."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return int(ended.value.code or 0), captured.err
+
+
+TABLE = {
+    "missing project file": (["train", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
+    "two project files": (["train", "a.yaml", "b.yaml"], 2, "a.yaml and b.yaml are two project files"),
+    "nothing given": (["train"], 2, "there is no `model`: add for example `model: smollm2-135m`"),
+    "unknown key": (["train", "project.yaml", "rollout_m=4"], 2, "unknown key `rollout_m`; did you mean `rollout_n`?"),
+    "value of the wrong type": (["train", "project.yaml", "epochs=soon"], 2, "`epochs` is 'soon'"),
+    "unknown profile": (["train", "project.yaml", "--profile", "balancd"], 2, "did you mean `balanced`?"),
+    "missing data": (["train", "project.yaml", "dataset=tickts.jsonl"], 2, "did you mean"),
+    "empty data": (["train", "project.yaml", "dataset=empty.jsonl"], 2, "empty.jsonl"),
+    "corrupt line": (["train", "project.yaml", "dataset=corrupt.jsonl"], 2, "corrupt.jsonl:2: not valid JSON"),
+    "prompt too long": (["train", "project.yaml", "max_prompt_length=40"], 2, "tickets.jsonl:1: the prompt of task"),
+    "unknown reward module": (["train", "project.yaml", "reward=rewrd:X"], 2, "there is no rewrd.py"),
+    "unknown reward": (["train", "project.yaml", "reward=reward:X"], 2, "there are: SupportReward"),
+    "closed model": (["train", "project.yaml", "model=gpt-4o"], 2, "closed API model"),
+    "missing model": (["train", "project.yaml", "model=no/such-model"], 2, "cannot load model 'no/such-model'"),
+    "eval key without rows": (["train", "project.yaml", "eval_every=2"], 2, "there are no held-out rows"),
+    "resume of nothing": (["train", "--resume", "runs/none"], 2, "runs/none holds no run"),
+    "unknown option": (["train", "--fast"], 2, "No such option"),
+    "unknown command": (["tune"], 2, "No such command"),
+    "empty prompt": (["generate", "smollm2-135m", " "], 2, "the prompt is empty"),
+    "no answers asked": (["generate", "smollm2-135m", "hi", "-n", "0"], 2, "-n"),
+    "alias of nobody": (["generate", "grpo_trained", "hi"], 2, "no model is called 'grpo_trained'"),
+    "no folder for the answers": (
+        ["evaluate", "base", "--data", "tickets.jsonl", "--reward", "reward:SupportReward", "--out", "no/a.jsonl"],
+        2,
+        "there is no folder no; make it first",
+    ),
+    "plan without rows": (["plan", "model=smollm2-135m"], 2, "there is no `dataset`"),
+    "show nothing": (["runs", "show"], 2, "`runs show` needs a run"),
+    "show no run": (["runs", "show", "runs/none"], 2, "runs/none holds no run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_bad_input_is_one_message_and_an_exit_code(name: str, shop: Path, tiny_llama: Path, capsys) -> None:
+    (shop / "empty.jsonl").write_text("\n")
+    (shop / "corrupt.jsonl").write_text('{"prompt": "fine"}\n{"prompt": "cut of\n')
+    arguments, code, message = TABLE[name]
+    if arguments[:2] == ["train", "project.yaml"] and not any(a.startswith("model=") for a in arguments):
+        arguments = [*arguments, f"model={tiny_llama}", *SMALL]
+    before = sorted(shop.rglob("*"))
+    found, err = fails(capsys, *arguments)
+    assert message in err
+    assert found == code
+    assert [
+        path for path in sorted(shop.rglob("*")) if path not in before and "__pycache__" not in path.parts
+    ] == []
+
+
+def test_a_key_in_the_file_is_named_with_its_line(shop: Path, capsys) -> None:
+    (shop / "project.yaml").write_text("model: smollm2-135m\n\nrollout_m: 4\n")
+    code, err = fails(capsys, "plan", "project.yaml")
+    assert (code, err) == (2, "error: project.yaml:3: unknown key `rollout_m`; did you mean `rollout_n`?\n")
+
+
+def test_a_reward_that_never_works_ends_the_run_with_its_line(shop: Path, tiny_llama: Path, capsys) -> None:
+    (shop / "broken.py").write_text(
+        "from stateset.rl import reward\n@reward\ndef broken(response):\n    return 1 / 0\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "train",
+                "project.yaml",
+                f"model={tiny_llama}",
+                "reward=broken:broken",
+                "output_dir=runs/x",
+                *SMALL,
+            ]
+        )
+    err = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "ZeroDivisionError" in err
+    assert "broken.py:4" in err
+    assert "Traceback" not in err
+    assert not (shop / "runs" / "x" / "model").exists()
+    assert '"failed"' in (shop / "runs" / "x" / "manifest.json").read_text()
+
+
+def test_an_occupied_run_folder_is_refused(shop: Path, tiny_llama: Path, capsys) -> None:
+    (shop / "full").mkdir()
+    (shop / "full" / "thesis.txt").write_text("dear")
+    code, err = fails(capsys, "train", "project.yaml", f"model={tiny_llama}", "output_dir=full", *SMALL)
+    assert code == 2
+    assert "holds other files" in err
+    assert [path.name for path in (shop / "full").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 1, ("runs/a: No space left", "Free some disk")),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, ("runs: Permission denied", "permissions")),
+        (ModuleNotFoundError("no peft", name="peft.tuners"), 4, ("peft is not installed", "pip install 'stateset-rl[train]'")),
+        (ModuleNotFoundError("no mine", name="mine"), 1, ("unexpected ModuleNotFoundError: no mine", "--traceback")),
+        (ValueError("odd"), 1, ("unexpected ValueError: odd", "--traceback")),
+        (GateError("too low"), 3, ("too low",)),
+        (MissingExtraError("pip install it"), 4, ("pip install it",)),
+        (CheckpointError("disk"), 1, ("disk",)),
+    ],
+)  # fmt: skip
+def test_every_error_has_its_code_and_one_message(error, code, words, shop, capsys, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli_app.show, "data", fail)
+    found, err = fails(capsys, "--version")
+    assert found == code
+    assert err.startswith("error: ")
+    for word in words:
+        assert word in err
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(shop: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("STATESET_RL_TRACEBACK", "")  # the option sets it; put back afterwards
+    with pytest.raises(SystemExit) as ended:
+        main(["--traceback", "plan", "nowhere.yaml"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "Traceback (most recent call last)" in err
+    assert err.rstrip().splitlines()[-1].startswith("error: nowhere.yaml")
+
+
+def test_ctrl_c_outside_a_run_is_130(shop: Path, capsys, monkeypatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_app.show, "data", interrupt)
+    assert fails(capsys, "--version")[0] == 130
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_after_a_checkpoint_that_resumes(number, code, shop, tiny_llama, capsys) -> None:
+    arguments = [
+        "train",
+        "project.yaml",
+        f"model={tiny_llama}",
+        "epochs=2000",
+        "output_dir=runs/long",
+        *SMALL,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stateset.rl", *arguments],
+        cwd=shop, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    metrics = shop / "runs" / "long" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    assert "go on with: stateset-rl train --resume" in err
+    done = len(metrics.read_text().splitlines())
+    assert [path.name for path in (shop / "runs/long/checkpoints").iterdir()] == [f"step_{done:05d}"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--resume", "runs/long", f"max_steps={done + 1}"])
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert len(metrics.read_text().splitlines()) == done + 1
