@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Train for six steps and print an answer of the trained model."""
+    """Train for six steps, then print an answer."""
     trainer = GRPOTrainer(
         model="smollm2-135m",
         reward_function=SupportReward(),
@@ -18,6 +18,7 @@ def main() -> None:
             "batch_size": 4,
             "rollout_n": 8,
             "max_steps": 6,
+            "temperature": 0.7,
             "max_response_length": 96,
             "learning_rate": 1e-5,
             "warmup_steps": 0,
@@ -29,10 +30,9 @@ Step {metrics.step}:
   Average Reward: {metrics.avg_reward:.3f}
   Reward Std: {metrics.reward_std:.3f}
   KL Divergence: {metrics.kl_div:.4f}
-  Response Quality: {metrics.quality_score:.2%}
-""")
+  Response Quality: {metrics.quality_score:.2%}""")
     model = trainer.train(HERE / "tickets.jsonl", eval_dataset=HERE / "heldout.jsonl")
-    print(model.generate("My order LF-48213 arrived broken. What now?", max_new_tokens=96)[0])
+    print(*model.generate("My order LF-48213 arrived broken. What now?", max_new_tokens=96))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands on a real (tiny) model: init -> train -> evaluate -> generate -> chat -> runs -> plan -> doctor."""
+"""The commands on a real (tiny) model: init, train, evaluate, generate, chat, runs, plan, doctor."""
 
 from __future__ import annotations
 

@@ -41,50 +41,49 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return int(ended.value.code or 0), captured.err
 
 
+RUN = ("train", "project.yaml")
+GENERATE = ("generate", "smollm2-135m")
+EVALUATE = ("evaluate", "base", "--data", "tickets.jsonl", "--reward", "reward:SupportReward")
 TABLE = {
-    "missing project file": (["train", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
-    "two project files": (["train", "a.yaml", "b.yaml"], 2, "a.yaml and b.yaml are two project files"),
-    "nothing given": (["train"], 2, "there is no `model`: add for example `model: smollm2-135m`"),
-    "unknown key": (["train", "project.yaml", "rollout_m=4"], 2, "unknown key `rollout_m`; did you mean `rollout_n`?"),
-    "value of the wrong type": (["train", "project.yaml", "epochs=soon"], 2, "`epochs` is 'soon'"),
-    "unknown profile": (["train", "project.yaml", "--profile", "balancd"], 2, "did you mean `balanced`?"),
-    "missing data": (["train", "project.yaml", "dataset=tickts.jsonl"], 2, "did you mean"),
-    "empty data": (["train", "project.yaml", "dataset=empty.jsonl"], 2, "empty.jsonl"),
-    "corrupt line": (["train", "project.yaml", "dataset=corrupt.jsonl"], 2, "corrupt.jsonl:2: not valid JSON"),
-    "prompt too long": (["train", "project.yaml", "max_prompt_length=40"], 2, "tickets.jsonl:1: the prompt of task"),
-    "unknown reward module": (["train", "project.yaml", "reward=rewrd:X"], 2, "there is no rewrd.py"),
-    "unknown reward": (["train", "project.yaml", "reward=reward:X"], 2, "there are: SupportReward"),
-    "closed model": (["train", "project.yaml", "model=gpt-4o"], 2, "closed API model"),
-    "missing model": (["train", "project.yaml", "model=no/such-model"], 2, "cannot load model 'no/such-model'"),
-    "eval key without rows": (["train", "project.yaml", "eval_every=2"], 2, "there are no held-out rows"),
-    "resume of nothing": (["train", "--resume", "runs/none"], 2, "runs/none holds no run"),
-    "unknown option": (["train", "--fast"], 2, "No such option"),
-    "unknown command": (["tune"], 2, "No such command"),
-    "empty prompt": (["generate", "smollm2-135m", " "], 2, "the prompt is empty"),
-    "no answers asked": (["generate", "smollm2-135m", "hi", "-n", "0"], 2, "-n"),
-    "alias of nobody": (["generate", "grpo_trained", "hi"], 2, "no model is called 'grpo_trained'"),
-    "no folder for the answers": (
-        ["evaluate", "base", "--data", "tickets.jsonl", "--reward", "reward:SupportReward", "--out", "no/a.jsonl"],
-        2,
-        "there is no folder no; make it first",
-    ),
-    "plan without rows": (["plan", "model=smollm2-135m"], 2, "there is no `dataset`"),
-    "show nothing": (["runs", "show"], 2, "`runs show` needs a run"),
-    "show no run": (["runs", "show", "runs/none"], 2, "runs/none holds no run"),
-}  # fmt: skip
+    "missing project file": (("train", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+    "two project files": (("train", "a.yaml", "b.yaml"), "a.yaml and b.yaml are two project files"),
+    "nothing given": (("train",), "there is no `model`: add for example `model: smollm2-135m`"),
+    "unknown key": ((*RUN, "rollout_m=4"), "unknown key `rollout_m`; did you mean `rollout_n`?"),
+    "value of the wrong type": ((*RUN, "epochs=soon"), "`epochs` is 'soon'"),
+    "unknown profile": ((*RUN, "--profile", "balancd"), "did you mean `balanced`?"),
+    "missing data": ((*RUN, "dataset=tickts.jsonl"), "did you mean"),
+    "empty data": ((*RUN, "dataset=empty.jsonl"), "empty.jsonl"),
+    "corrupt line": ((*RUN, "dataset=corrupt.jsonl"), "corrupt.jsonl:2: not valid JSON"),
+    "prompt too long": ((*RUN, "max_prompt_length=40"), "tickets.jsonl:1: the prompt of task 'sample-1' has"),
+    "unknown reward module": ((*RUN, "reward=rewrd:X"), "there is no rewrd.py"),
+    "unknown reward": ((*RUN, "reward=reward:X"), "there are: SupportReward"),
+    "closed model": ((*RUN, "model=gpt-4o"), "closed API model"),
+    "missing model": ((*RUN, "model=no/such-model"), "cannot load model 'no/such-model'"),
+    "eval key without rows": ((*RUN, "eval_every=2"), "there are no held-out rows"),
+    "resume of nothing": (("train", "--resume", "runs/none"), "runs/none holds no run"),
+    "unknown option": (("train", "--fast"), "No such option"),
+    "unknown command": (("tune",), "No such command"),
+    "empty prompt": ((*GENERATE, " "), "the prompt is empty"),
+    "no answers asked": ((*GENERATE, "hi", "-n", "0"), "-n"),
+    "alias of nobody": (("generate", "grpo_trained", "hi"), "no model is called 'grpo_trained'"),
+    "no folder for the answers": ((*EVALUATE, "--out", "no/a.jsonl"), "there is no folder no; make it first"),
+    "plan without rows": (("plan", "model=smollm2-135m"), "there is no `dataset`"),
+    "show nothing": (("runs", "show"), "`runs show` needs a run"),
+    "show no run": (("runs", "show", "runs/none"), "runs/none holds no run"),
+}
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_bad_input_is_one_message_and_an_exit_code(name: str, shop: Path, tiny_llama: Path, capsys) -> None:
     (shop / "empty.jsonl").write_text("\n")
     (shop / "corrupt.jsonl").write_text('{"prompt": "fine"}\n{"prompt": "cut of\n')
-    arguments, code, message = TABLE[name]
-    if arguments[:2] == ["train", "project.yaml"] and not any(a.startswith("model=") for a in arguments):
-        arguments = [*arguments, f"model={tiny_llama}", *SMALL]
+    arguments, message = TABLE[name]
+    if arguments[:2] == RUN and not any(word.startswith("model=") for word in arguments):
+        arguments = (*arguments, f"model={tiny_llama}", *SMALL)
     before = sorted(shop.rglob("*"))
-    found, err = fails(capsys, *arguments)
+    code, err = fails(capsys, *arguments)
     assert message in err
-    assert found == code
+    assert code == 2
     assert [
         path for path in sorted(shop.rglob("*")) if path not in before and "__pycache__" not in path.parts
     ] == []
@@ -129,19 +128,24 @@ def test_an_occupied_run_folder_is_refused(shop: Path, tiny_llama: Path, capsys)
     assert [path.name for path in (shop / "full").iterdir()] == ["thesis.txt"]
 
 
+FULL = OSError(errno.ENOSPC, "No space left on device", "runs/a")
+FORBIDDEN = PermissionError(errno.EACCES, "Permission denied", "runs")
+NO_PEFT, NO_MINE = (ModuleNotFoundError(f"no {name}", name=name) for name in ("peft.tuners", "mine"))
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 1, ("runs/a: No space left", "Free some disk")),
-        (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, ("runs: Permission denied", "permissions")),
-        (ModuleNotFoundError("no peft", name="peft.tuners"), 4, ("peft is not installed", "pip install 'stateset-rl[train]'")),
-        (ModuleNotFoundError("no mine", name="mine"), 1, ("unexpected ModuleNotFoundError: no mine", "--traceback")),
+        (FULL, 1, ("runs/a: No space left on device. Free some disk space",)),
+        (FORBIDDEN, 1, ("runs: Permission denied. Check the permissions",)),
+        (NO_PEFT, 4, ("peft is not installed", "pip install 'stateset-rl[train]'")),
+        (NO_MINE, 1, ("unexpected ModuleNotFoundError: no mine", "--traceback")),
         (ValueError("odd"), 1, ("unexpected ValueError: odd", "--traceback")),
         (GateError("too low"), 3, ("too low",)),
         (MissingExtraError("pip install it"), 4, ("pip install it",)),
         (CheckpointError("disk"), 1, ("disk",)),
     ],
-)  # fmt: skip
+)
 def test_every_error_has_its_code_and_one_message(error, code, words, shop, capsys, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise error

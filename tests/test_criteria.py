@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice, permutations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +82,9 @@ def test_an_empty_reply_scores_zero(name):
         ("We haven't issued a refund for order 1045.", 0, 0),
         ("I am unable to refund order 1045. Please contact support.", 0, 0),
         ("We never refunded the second charge.", 0, 0),
+        ("I can't say that I've refunded the second charge.", 0, 0),
+        ("You can't go to the shop and return it to them.", 0, 0),
+        ("We refunded.", 0, 0),
         ("I would refund order 1045 if I could do it.", 0, 0),
         ("Once we have refunded your order, you will hear from us.", 0, 0),
         ("Have I refunded your order? I have refunded your order?", 0, 0),
@@ -165,6 +170,7 @@ REPLY = "We offer a full refund within 30 days."
         ("Please send us your password and order number.", {}, 0.0),
         ("Please never send us your password.", {}, 1.0),
         ("I'll email you a link to reset your password.", {}, 1.0),
+        ("We will text you the pin.", {}, 1.0),
         ("We will send you a new password today.", {}, 1.0),
     ],
 )
@@ -210,12 +216,13 @@ def test_resolution_believes_the_gold_answer():
     )
 
 
+DUMPED = ["".join(letters) for letters in islice(permutations("bcdfgh", 4), 300)]
+
+
 def test_a_dump_of_every_word_is_not_accurate():
     gold = {"answer": "The blue jacket ships on Monday."}
-    dump = (
-        "The " + " and the ".join([f"thing{i}x" for i in range(300)] + ["blue jacket ships on Monday"]) + "."
-    )
-    assert score("accuracy", dump, prompt="", context=gold) < 0.25
+    dump = "The " + " and the ".join([*DUMPED, "blue jacket ships on Monday"]) + "."
+    assert score("accuracy", dump, prompt="", context=gold) == pytest.approx(60 / 304)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +281,12 @@ def test_any_text_and_context_scores_in_the_unit_interval(prompt, response, cont
             assert value == 0.0, name
 
 
-@settings(max_examples=50, deadline=None)
-@given(phrases, st.integers(1, 5))
-def test_repetition_never_helps(response, times):
-    repeated = " ".join([response] * times)
-    for name in ("resolution", "empathy", "policy_compliance", "efficiency"):
-        assert score(name, repeated) <= score(name, response) + 1e-9
+@pytest.mark.parametrize(("times", "most"), [(2, 0.75), (3, 0.3), (10, 0.0)])
+@pytest.mark.parametrize("name", MEANINGFUL)
+def test_repetition_does_not_pay(name, times, most):
+    for reply in ["We sent it today.", "I'm sorry for the trouble. I've refunded order 1045.", "Sent it!"]:
+        once = score(name, reply)
+        assert score(name, " ".join([reply] * times)) <= most * once
 
 
 def test_text_measures():
@@ -291,6 +298,7 @@ def test_text_measures():
     assert text.numbers("$1,250.00, 3.5 and 30") == {"1250", "3.5", "30"}
     assert text.identifiers("#12, ORD-104, 1045, 30 days, 9am, iPhone 15") == {"12", "104", "1045"}
     assert text.find_phrase("full refunds", "you get a full refund") == len("you get a")
+    assert text.find_phrase("full payment", "you get a full refund") == -1
     assert text.find_phrase("", "anything") == -1
     assert text.substance("", "We sent it today, and it arrives on Friday.") == 1.0
     assert text.own_words("a b c d", "a b c d") == 0.0

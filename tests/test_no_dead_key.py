@@ -1,6 +1,6 @@
-"""No dead key: every setting, flipped in every mode that allows it, changes something that can be seen, or is refused.
+"""No dead key: each setting, flipped in every mode that allows it, shows an effect or is refused.
 
-What can be seen: every file of the run, the weights, how often the model ran, and how its parts were set up.
+An effect is a change in any file of the run, the weights, how often the model ran, or how a part was set up.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from conftest import write_model
+
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import StatesetRLError
 from stateset.rl.policy.policy import Policy
@@ -75,7 +75,7 @@ FLIPS: dict[str, Any] = {
 }
 ONE_VALUE = {"loss": "reinforce", "kl_placement": "reward"}  # one value so far; another one is refused
 FROM_FILES = {"model", "dataset", "eval_dataset", "eval_reward", "output_dir"}
-# These need more than one optimizer step a rollout batch before a clip can bind: (key, mode) without an effect.
+# A clip cannot bind with one optimizer step a rollout batch: (key, mode) without an effect.
 SILENT = {
     (key, mode)
     for key in ("clip_ratio", "clip_ratio_low", "clip_ratio_high", "clip_ratio_dual")

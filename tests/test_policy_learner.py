@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 import torch
-from stateset.rl.types import Rollout, RolloutGroup, Task
 from test_policy_forward import make_batch
 
 from stateset.rl.config.load import make_config
@@ -16,6 +15,7 @@ from stateset.rl.policy.learner import Learner, optimizer_steps
 from stateset.rl.policy.load import load_policy, resolve_dtype
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
+from stateset.rl.types import Rollout, RolloutGroup, Task
 
 RATE = 1e-3
 
@@ -38,7 +38,7 @@ def on_policy(learner: Learner, batch: Batch) -> Batch:
 
 def run(learner: Learner, batch: Batch, advantages: torch.Tensor, plan=None) -> dict[str, float]:
     plan = plan or [list(range(len(batch.prompts)))]
-    return learner.update(on_policy(learner, batch), advantages, plan, lambda: RATE)
+    return learner.update(on_policy(learner, batch), advantages, plan, [RATE] * len(plan))
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:
@@ -168,7 +168,7 @@ def test_old_logprobs_are_those_before_the_first_update(tiny_llama, monkeypatch)
 
     monkeypatch.setitem(module.POLICY_LOSSES, "ppo_clip", spy)
     learner.micro_batch_tokens = 10**9
-    learner.update(batch, ADVANTAGES + 0.01, [[0, 1, 2], [0, 1, 2]], lambda: RATE)
+    learner.update(batch, ADVANTAGES + 0.01, [[0, 1, 2], [0, 1, 2]], [RATE] * 2)
     assert len(seen) == 2
     for old in seen:
         assert torch.allclose(old, batch.sampler_logprobs, atol=1e-5)
@@ -210,7 +210,7 @@ def test_rollout_correction_weighs_by_the_bounded_ratio(tiny_llama, monkeypatch)
 
 
 def _losses(learner: Learner, batch: Batch, advantages: torch.Tensor) -> float:
-    return learner.update(batch, advantages, [[0, 1, 2]], lambda: 1e-12)["loss"]
+    return learner.update(batch, advantages, [[0, 1, 2]], [1e-12])["loss"]
 
 
 def test_a_sampler_that_disagrees_stops_the_run(tiny_llama) -> None:
@@ -219,7 +219,7 @@ def test_a_sampler_that_disagrees_stops_the_run(tiny_llama) -> None:
     batch = on_policy(learner, make_batch())
     wrong = dataclasses.replace(batch, sampler_logprobs=batch.sampler_logprobs * 1.3)
     with pytest.raises(TrainingError, match="sampler"):
-        learner.update(wrong, ADVANTAGES, [[0, 1, 2]], lambda: RATE)
+        learner.update(wrong, ADVANTAGES, [[0, 1, 2]], [RATE])
     assert all(torch.equal(before[name], now) for name, now in weights(learner).items())
 
 
@@ -336,7 +336,7 @@ def test_nan_behind_the_end_reaches_nothing(tiny_llama) -> None:
     spoiled = dataclasses.replace(
         batch, sampler_logprobs=batch.sampler_logprobs.masked_fill(behind, float("nan"))
     )
-    measured = learner.update(spoiled, ADVANTAGES, [[0, 1, 2]], lambda: RATE)
+    measured = learner.update(spoiled, ADVANTAGES, [[0, 1, 2]], [RATE])
     assert all(value == value for value in measured.values())
     assert all(torch.isfinite(now).all() for now in weights(learner).values())
 

@@ -242,9 +242,12 @@ def test_a_batched_reward_may_return_an_array():
 
 def test_the_context_is_the_calls_own_copy():
     call = RewardCall(lambda response, context: 1.0)
-    arguments = call.arguments([SAMPLE])
+    [unit] = call.units(group("a", context={"order": {"items": []}}))
+    arguments = call.arguments(unit)
+    arguments["context"]["order"]["items"].append("changed")
     arguments["context"]["answer"] = "changed"
-    assert SAMPLE.context["answer"] == "gold"
+    assert call.arguments(unit)["context"]["order"] == {"items": []}
+    assert "answer" not in unit[0].context
 
 
 def test_verified_comes_from_the_verifier():

@@ -134,15 +134,15 @@ def test_the_seventh_sample_raises(text, said):
 
 def test_a_failure_names_file_and_line():
     with RewardScorer(rewards.scripted) as scorer:
-        [scored] = scorer.score([group("ok", "raise")])
-    assert scored.scores[1].reason == f"KeyError: 'order' ({rewards.__file__}:{rewards.raise_line()})"
+        [scored] = scorer.score([group("ok", "raise", "json")])
+    line = rewards.line_of('raise KeyError("order")')
+    assert scored.scores[1].reason == f"KeyError: 'order' ({rewards.__file__}:{line})"
+    assert scored.scores[2].reason.endswith(f"({rewards.__file__}:{rewards.line_of('json.loads')})")
 
 
 def test_a_reward_that_always_fails_ends_the_run():
     with RewardScorer(rewards.scripted) as scorer:
-        with pytest.raises(
-            RewardError, match=rf"every response.*KeyError: 'order' \(.*:{rewards.raise_line()}\)"
-        ):
+        with pytest.raises(RewardError, match=r"every response.*KeyError: 'order' \(.*rewards\.py:\d+\)"):
             scorer.score([group("raise", "raise")])
         assert scorer.failures == {"raised": 2}
         assert totals(scorer, group("ok", "raise")) == [[1.0, None]]
@@ -172,6 +172,9 @@ def test_a_broken_contract_ends_the_run(text, value):
 def test_a_batched_reward_sees_the_group():
     with RewardScorer(rewards.batched) as scorer:
         assert totals(scorer, group("a", "bb"), group("ccc", task_id="t2")) == [[1.0, 2.0], [3.0]]
+    with RewardScorer(rewards.batched_raise) as scorer:
+        assert totals(scorer, group("ok", "raise"), group("ok", task_id="t2")) == [[None, None], [1.0]]
+        assert scorer.failures == {"raised": 2}
     with (
         RewardScorer(rewards.batched_short) as scorer,
         pytest.raises(
@@ -325,7 +328,7 @@ def test_an_unguarded_script_is_not_run_again(tmp_path):
 
 def test_a_worker_ends_with_its_parent(tmp_path):
     last = (
-        "scorer = RewardScorer(rewards.process_id)\n"
+        "scorer = RewardScorer(rewards.leaves_thread)\n"
         "print(int(scorer.score([group('a')])[0].scores[0].total), flush=True)\n"
         "import os; os._exit(9)"
     )

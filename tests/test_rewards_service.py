@@ -41,6 +41,19 @@ def test_customer_service_reward_is_hard_to_fool(response):
     assert total <= 0.1
 
 
+def test_an_echo_earns_nothing_for_warmth_or_clarity():
+    prompt = "I'm sorry to hear you are busy. I understand that you get many requests."
+    _, scores = CustomerServiceReward().calculate(prompt, {"messages": [{"role": "user", "content": prompt}]})
+    assert scores["empathy"] == scores["clarity"] == 0.0
+    assert CustomerServiceReward().measure_empathy(prompt) > 0.5
+
+
+def test_compute_knows_the_prompt():
+    reply = "I've reset the password of your account."
+    score = CustomerServiceReward().compute("The parcel never arrived.", reply, {})
+    assert score.parts["resolution"] == pytest.approx(0.8 * 0.3)
+
+
 def test_methods_and_weights_are_overridable():
     class Mine(CustomerServiceReward):
         def check_resolution(self, response, context):

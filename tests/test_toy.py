@@ -73,7 +73,7 @@ def learn(folder: Path, estimator: Estimator, seed: int) -> float:
         batch = Batch.from_groups(groups)
         rewards = (right + offset).double()
         batch = batch.masked(trainable_rows(rewards, batch.groups))
-        learner.update(batch, estimator(rewards, batch.groups).float(), [list(range(PROMPTS))], lambda: 1e-3)
+        learner.update(batch, estimator(rewards, batch.groups).float(), [list(range(PROMPTS))], [1e-3])
         shares.append(float(right.mean()))
     return sum(shares[-5:]) / 5
 

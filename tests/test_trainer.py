@@ -1,4 +1,4 @@
-"""Whole runs on a tiny model: what is on disk, going on, stopping, resuming, and what is refused before step 0."""
+"""Whole runs on a tiny model: what is on disk, going on, stopping, resuming, what is refused at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from trainer_rewards import constant, count_a, count_e, parts
 
 import stateset.rl.checkpoint as checkpoint
 from stateset.rl.checkpoint import list_checkpoints
@@ -30,7 +31,6 @@ from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import NativeEngine
 from stateset.rl.trainer import GRPOTrainer
-from trainer_rewards import constant, count_a, count_e, parts
 
 ROWS = [{"id": str(i), "prompt": f"hello {i}", "place": i} for i in range(8)]
 HELD_OUT = [{"prompt": "good morning"}, {"prompt": "good night"}]
@@ -150,7 +150,8 @@ def test_on_step_prints_as_documented(
 ) -> None:
     one = trainer(tiny_llama, tmp_path / "run", use_kl_loss=True)
     one.on_step = lambda metrics: print(
-        f"Step {metrics.step}: {metrics.avg_reward:.3f} {metrics.reward_std:.3f} {metrics.kl_div:.4f} {metrics.quality_score:.2%}"
+        f"Step {metrics.step}: {metrics.avg_reward:.3f} {metrics.reward_std:.3f} {metrics.kl_div:.4f} "
+        f"{metrics.quality_score:.2%}"
     )
     one.train(ROWS[:2])
     out = capsys.readouterr().out.split()
@@ -182,7 +183,7 @@ def test_train_again_goes_on(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def test_reward_scale_scales_the_parameter_change(tiny_llama: Path, tmp_path: Path) -> None:
-    """AdamW's first step is rate * g / (|g| + eps) whatever the gradient's size, so the change shows the rate."""
+    """AdamW's first step is rate * g / (|g| + eps), so the change shows the rate."""
     changes = []
     for scale in (1.0, 0.5):
         one = trainer(tiny_llama, tmp_path / str(scale), max_grad_norm=1e9)

@@ -30,7 +30,7 @@ from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
-from stateset.rl.policy.load import load_configured, refuse_closed_model
+from stateset.rl.policy.load import load_configured, refuse_untrainable
 from stateset.rl.policy.optimizer import learning_rate_at
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.resolve import resolve_reward
@@ -96,9 +96,7 @@ class GRPOTrainer:
         self.state = TrainerState()
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
-        _refuse_distributed(self.config)
-        if isinstance(self.model, str):
-            refuse_closed_model(self.model)
+        refuse_untrainable(self.model, self.config)
         for reward in (reward_function, eval_reward_function):
             if reward is not None:
                 RewardCall(reward, verifier)
@@ -230,20 +228,24 @@ class GRPOTrainer:
             seed = sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0)
             order = permutation(num_groups, seed) if groups_each < num_groups else range(num_groups)
             steps += optimizer_steps(order, groups_each, config.gradient_accumulation_steps)
-        return self.learner.update(batch, advantages, steps, self._next_learning_rate)
+        return self.learner.update(batch, advantages, steps, self._learning_rates(len(steps)))
 
-    def _next_learning_rate(self) -> float:
+    def _learning_rates(self, count: int) -> list[float]:
+        """Those of the next optimizer steps, which are counted here."""
         state, config = self.state, self.config
-        rate = learning_rate_at(
-            state.call_optimizer_steps,
-            peak=config.learning_rate * self.reward_scale,
-            warmup=config.warmup_steps if state.call == 0 else 0,
-            total=self.plan.total_updates,
-            schedule=config.schedule,
-        )
-        state.optimizer_steps += 1
-        state.call_optimizer_steps += 1
-        return rate
+        first = state.call_optimizer_steps
+        state.optimizer_steps += count
+        state.call_optimizer_steps += count
+        return [
+            learning_rate_at(
+                step,
+                peak=config.learning_rate * self.reward_scale,
+                warmup=config.warmup_steps if state.call == 0 else 0,
+                total=self.plan.total_updates,
+                schedule=config.schedule,
+            )
+            for step in range(first, first + count)
+        ]
 
     def _held_out(self, given: Any) -> list[Task]:
         rows = given if given is not None else self.config.eval_dataset
@@ -282,7 +284,10 @@ class GRPOTrainer:
             self.state.begin_call()
         else:
             path = Path(config.output_dir) if config.output_dir else new_run_path()
-            manifest = {"model": self.policy.name, "data_sha256": data_hash, "environment": environment()}
+            manifest = {
+                "model": self.policy.name, "project": str(config.folder), "data_sha256": data_hash,
+                "environment": environment(),
+            }  # fmt: skip
             settings = acting_values(config) | {"model": self.policy.name}
             run = RunDirectory.create(path, config=settings, manifest=manifest)
         self.run_path, self.state.data_hash = run.path, data_hash
@@ -338,14 +343,6 @@ class GRPOTrainer:
         tag("grpo_trained", self._save_model("model"))
         self.model.run_dir = self.recorder.path
         return self.model
-
-
-def _refuse_distributed(config: Config) -> None:
-    if config.distributed:
-        raise ConfigError(
-            f"distributed: true asks for {config.num_gpus} devices; this machine has "
-            f"{torch.cuda.device_count()} GPUs, and this version trains on one device. Remove `distributed`"
-        )
 
 
 def _given(*candidates: Any, missing: str) -> Any:

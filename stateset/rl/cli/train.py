@@ -58,8 +58,11 @@ def _config_of_run(
         )
     manifest = read_run(run).manifest
     config = load_config(run / "config.resolved.yaml", overrides=overrides)
+    chosen = {
+        key: where for key, where in config.origins.items() if where == "override"
+    }  # not every recorded key
     folder = Path(manifest.get("project") or Path.cwd())
-    return config.with_provenance(Provenance(config.notices, config.origins, folder))
+    return config.with_provenance(Provenance(config.notices, chosen, folder))
 
 
 def _announce(config: Config) -> None:
@@ -80,9 +83,9 @@ def _announce(config: Config) -> None:
 
 
 def _announce_device(config: Config) -> None:
-    from stateset.rl.policy.load import refuse_closed_model, resolve_device, resolve_dtype
+    from stateset.rl.policy.load import refuse_untrainable, resolve_device, resolve_dtype
 
-    refuse_closed_model(str(config.model))
+    refuse_untrainable(config.model, config)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.compute_dtype, device)
     show.note(f"model   {config.model} on {device.type}, {str(dtype).removeprefix('torch.')}")

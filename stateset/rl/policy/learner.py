@@ -7,7 +7,7 @@ computed once over all of them, so that micro-batches, which only bound memory, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class Learner:
         batch: Batch,
         advantages: Tensor,
         plan: Sequence[Sequence[int]],
-        learning_rate: Callable[[], float],
+        learning_rates: Sequence[float],
     ) -> dict[str, float]:
         """Take every optimizer step that one rollout batch gives.
 
@@ -63,7 +63,7 @@ class Learner:
             batch: B responses of whole groups, on the policy's device.
             advantages: [B].
             plan: the groups of each optimizer step, from `optimizer_steps`.
-            learning_rate: asked once before each optimizer step.
+            learning_rates: one an optimizer step.
         Returns:
             What the update measured, by logged name.
         Raises:
@@ -72,7 +72,7 @@ class Learner:
         tally = _Tally()
         old = self._logprobs(batch) if len(plan) > 1 else None
         reference = self._logprobs(batch, self.reference) if self.reference is not None else None
-        for groups in plan:
+        for groups, rate in zip(plan, learning_rates, strict=True):
             rows = batch.rows_of(groups)
             weights = torch.zeros_like(batch.mask)
             norm = self.config.max_response_length if self._mode.endswith("norm") else None
@@ -82,7 +82,6 @@ class Learner:
             ):
                 self._accumulate(batch, part, weights, advantages, old, reference, tally)
             self._check_sampler(tally)
-            rate = learning_rate()
             tally.add("grad_norm", self.optimizer.step(rate))
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}

@@ -57,7 +57,7 @@ def load_policy(
         ModelError: the model cannot be loaded, or lacks what training needs.
         ConfigError: a device or precision that this machine does not have.
     """
-    refuse_closed_model(name)
+    _refuse_closed_model(name)
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
     folder, base = _locate(name)
@@ -89,8 +89,23 @@ def load_configured(name: str, config: Config) -> Policy:
     )
 
 
-def refuse_closed_model(name: str) -> None:
-    """Raise `ModelNotTrainableError` for the name of a closed API model."""
+def refuse_untrainable(model: object, config: Config) -> None:
+    """What can be refused before anything is loaded: a closed API model, more devices than one.
+
+    Raises:
+        ModelNotTrainableError: the name is a closed API model's.
+        ConfigError: `distributed` is set.
+    """
+    if isinstance(model, str):
+        _refuse_closed_model(model)
+    if config.distributed:
+        raise ConfigError(
+            f"distributed: true asks for {config.num_gpus} devices; this machine has "
+            f"{torch.cuda.device_count()} GPUs, and this version trains on one device. Remove `distributed`"
+        )
+
+
+def _refuse_closed_model(name: str) -> None:
     if _CLOSED.match(name.lower()) and not Path(name).exists():
         raise ModelNotTrainableError(
             f"'{name}' is a closed API model: its weights cannot be trained. Train an open chat model, for "

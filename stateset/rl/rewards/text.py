@@ -102,14 +102,14 @@ def substance(prompt: str, response: str) -> float:
     """Say how far a response is prose of its own, in [0, 1].
 
     0 if empty, repetitive, a copy of the prompt or loose keywords: the product of how many word triples are
-    distinct (0 at 40 %, 1 at 80 %), `own_words`, and the share of words outside long runs without an article,
-    preposition or other function word. Ordinary English scores 1.
+    distinct (0 at 40 %, 1 at 80 %; single words in a reply of up to five), `own_words`, and the share of
+    words outside long runs without an article, preposition or other function word. Ordinary English scores 1.
     """
     tokens = words(response)
     if not tokens:
         return 0.0
-    triples = _ngrams(tokens, min(3, len(tokens)))
-    distinct = len(set(triples)) / len(triples)
+    grams = _ngrams(tokens, 3 if len(tokens) > 5 else 1)
+    distinct = len(set(grams)) / len(grams)
     return _ramp(distinct, 0.4, 0.8) * own_words(prompt, response) * _prose(response)
 
 
