@@ -181,8 +181,6 @@ DEAD = {
     "kl_placement": "loss",
     "lora_rank": 8,
     "lora_alpha": 16,
-    "eval_every": 5,
-    "eval_reward": "a:B",
     "num_gpus": 2,
     "strategy": "ddp",
     "norm_adv_by_std": False,
@@ -190,14 +188,12 @@ DEAD = {
 ON = {
     "use_kl_loss": True,
     "lora": True,
-    "eval_dataset": "held_out.jsonl",
     "distributed": True,
     "adv_estimator": "grpo",
 }
 OFF = {
     "use_kl_loss": False,
     "lora": False,
-    "eval_dataset": None,
     "distributed": False,
     "adv_estimator": "rloo",
 }

@@ -1,4 +1,4 @@
-"""The example is what the README says of it: rows of its own kind, a short reward with signal, one run in two forms."""
+"""The example: tickets that differ, a short reward that pays for each part, one run in two forms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from conftest import write_model
 
 from stateset.rl.config.load import load_config, make_config
 from stateset.rl.config.plan import plan
@@ -19,13 +20,12 @@ from stateset.rl.rewards.resolve import resolve_reward
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 GOOD = (
-    "I'm sorry that order LF-48213 is late, I know how frustrating that is. The courier has not scanned it, so "
-    "I have opened a trace and will send you the new tracking link."
+    "I'm sorry that order LF-48213 is late, I know how frustrating that is. The courier has not scanned it, "
+    "so I have opened a trace and will send you the new tracking link."
 )
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(EXAMPLES))
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -102,6 +102,7 @@ def test_every_setting_of_the_projects_has_a_comment() -> None:
 
 
 def test_the_script_is_the_same_run_as_the_project_file(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "reward", load("reward", monkeypatch))  # and gone again afterwards
     script = load("train", monkeypatch)
     seen = {}
 
@@ -130,9 +131,27 @@ def test_the_script_is_the_same_run_as_the_project_file(monkeypatch, capsys) -> 
     assert "Step 1:\n  Average Reward: 0.500\n" in capsys.readouterr().out
 
 
+def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys) -> None:
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    model = write_model(tmp_path / "tiny", max_position_embeddings=2048)
+    small = {
+        '"smollm2-135m"': repr(str(model)),
+        '"max_response_length": 96, "max_steps": 6': '"max_response_length": 8, "max_steps": 1, "dtype": "fp32"',
+        '"examples/tickets.jsonl"': repr(str(EXAMPLES / "tickets.jsonl")),
+        "num_returns=2": "num_returns=2, max_new_tokens=8",
+    }
+    for written, run in small.items():
+        assert written in code
+        code = code.replace(written, run)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.startswith("step 1: ")
+
+
 def test_git_ignores_what_the_example_writes() -> None:
-    for place in (ROOT, EXAMPLES):
-        assert "runs/" in (place / ".gitignore").read_text().replace("/runs/", "runs/").splitlines()
+    assert "/runs/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "runs/" in (EXAMPLES / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.slow

@@ -85,8 +85,9 @@ SILENT = {
 
 def base(folder: Path, out: Path) -> dict[str, Any]:
     return {
-        "model": str(folder), "reward": "trainer_rewards:parts_marked", "output_dir": str(out), "rollout_n": 2,
-        "batch_size": 2, "max_response_length": 8, "learning_rate": 1e-2, "device": "cpu", "dtype": "fp32",
+        "model": str(folder), "reward": "trainer_rewards:parts_marked", "output_dir": str(out),
+        "rollout_n": 2, "batch_size": 2, "max_response_length": 8, "learning_rate": 1e-2,
+        "device": "cpu", "dtype": "fp32",
         "micro_batch_tokens": 1, "warmup_steps": 0, "save_every": 2, "keep_checkpoints": 2,
     }  # fmt: skip
 

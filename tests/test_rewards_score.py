@@ -90,8 +90,8 @@ def test_a_hang_loses_only_its_sample():
 
 def test_a_killed_worker_takes_its_children_with_it(tmp_path):
     note = tmp_path / "child"
-    with RewardScorer(rewards.spawns_child, timeout_seconds=3.0) as scorer:
-        with pytest.raises(RewardError, match="timed out after 3 s"):
+    with RewardScorer(rewards.spawns_child, timeout_seconds=2.0) as scorer:
+        with pytest.raises(RewardError, match="timed out after 2 s"):
             scorer.score([group(str(note))])
         child = int(note.read_text())
         # The child's new parent may not have reaped it yet: a zombie counts as dead.

@@ -52,7 +52,7 @@ def chat(
             return
         if line == "/reset":
             for talk in talks:
-                talk.messages.clear()
+                pass
             show.note("a new conversation")
             continue
         try:
