@@ -118,21 +118,22 @@ def test_train_prints_json_only_on_stdout_and_what_it_does_on_stderr(project: Pr
     assert "step 2/2  reward" in said
 
 
-def test_resume_goes_on_from_the_runs_own_settings(inside: Project, capsys) -> None:
+def test_resume_goes_on_from_the_runs_own_settings(inside: Project, capsys, monkeypatch) -> None:
     one_step = ("max_steps=1", "output_dir=runs/resumed", "eval_dataset=null", "seed=3", *SMALL)
     first = call(capsys, "train", "project.yaml", f"model={inside.model}", *one_step)
     assert first.code == 0, first.err
     assert f"run    {inside.folder / 'runs' / 'resumed'}\n" in first.out
     metrics = inside.folder / "runs" / "resumed" / "metrics.jsonl"
     before = metrics.read_text()
-    second = call(capsys, "train", "--resume", "runs/resumed", "max_steps=3", "--json")
+    monkeypatch.chdir(inside.folder.parent)  # the reward is still found below the project's folder
+    second = call(capsys, "train", "--resume", "shop/runs/resumed", "max_steps=3", "--json")
     assert second.code == 0, second.err
     assert json.loads(second.out)["steps"] == 3
     assert metrics.read_text().startswith(before)
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [1, 2, 3]
-    refused = call(capsys, "train", "project.yaml", "--resume", "runs/resumed")
+    refused = call(capsys, "train", "shop/project.yaml", "--resume", "shop/runs/resumed")
     assert (refused.code, refused.out) == (2, "")
-    assert "leave out project.yaml" in refused.err
+    assert "leave out shop/project.yaml" in refused.err
 
 
 def test_evaluate_is_the_mean_of_its_answers_and_gates_on_it(inside: Project, capsys) -> None:

@@ -137,7 +137,8 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys) -> None:
     model = write_model(tmp_path / "tiny", max_position_embeddings=2048)
     small = {
         '"smollm2-135m"': repr(str(model)),
-        '"max_response_length": 96, "max_steps": 6': '"max_response_length": 8, "max_steps": 1, "dtype": "fp32"',
+        '"max_response_length": 96': '"max_response_length": 8',
+        '"max_steps": 6': '"max_steps": 1, "dtype": "fp32"',
         '"examples/tickets.jsonl"': repr(str(EXAMPLES / "tickets.jsonl")),
         "num_returns=2": "num_returns=2, max_new_tokens=8",
     }

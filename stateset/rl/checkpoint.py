@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stateset.rl.errors import CheckpointError
+from stateset.rl.policy.learner import Learner
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +59,13 @@ class TrainerState:
         if self.reward_low is None or self.reward_high is None:
             return None
         return self.reward_low, self.reward_high
+
+    def improves(self, reward: float) -> bool:
+        """Whether this held-out mean (NaN: nothing was scored) is the best so far; then it is remembered."""
+        if math.isnan(reward) or (self.best_reward is not None and reward <= self.best_reward):
+            return False
+        self.best_reward, self.best_step = reward, self.step
+        return True
 
     def begin_call(self) -> None:
         """Another `train()` call: its own data order and learning rate schedule."""
@@ -125,6 +133,19 @@ def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
         raise CheckpointError(
             f"checkpoint {found[-1]} cannot be read ({error}); remove it to resume from the one before"
         ) from error
+
+
+def restore(run_dir: Path, learner: Learner, data_hash: str) -> TrainerState:
+    """Load the newest checkpoint of a run into its learner.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it belongs to other rows.
+    """
+    state, tensors = load_checkpoint(run_dir)
+    if state.data_hash != data_hash:
+        raise CheckpointError(f"{run_dir} was trained on other rows: resume it with its own data set")
+    learner.load_state_tensors(tensors)
+    return state
 
 
 def _sync(path: Path) -> None:

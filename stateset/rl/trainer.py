@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
-from stateset.rl.checkpoint import TrainerState, load_checkpoint, save_checkpoint
+from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
-from stateset.rl.errors import CheckpointError, ConfigError, StoppedError
+from stateset.rl.errors import ConfigError, StoppedError
 from stateset.rl.evaluation.evaluate import evaluate_policy
 from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
@@ -278,7 +278,9 @@ class GRPOTrainer:
         config = self.config
         if resume is not None:
             run = RunDirectory.reopen(Path(resume))
-            self._restore(run, data_hash)
+            self.state = restore(run.path, self.learner, data_hash)
+            run.truncate_after(self.state.step)
+            self.engine.load_weights(self.policy)
         elif self.run_path is not None:
             run = RunDirectory.reopen(self.run_path)
             self.state.begin_call()
@@ -301,14 +303,6 @@ class GRPOTrainer:
                 recorder.notice(self.state.step, notice)
         return recorder
 
-    def _restore(self, run: RunDirectory, data_hash: str) -> None:
-        self.state, tensors = load_checkpoint(run.path)
-        if self.state.data_hash != data_hash:
-            raise CheckpointError(f"{run.path} was trained on other rows: resume it with its own data set")
-        run.truncate_after(self.state.step)
-        self.learner.load_state_tensors(tensors)
-        self.engine.load_weights(self.policy)
-
     def _evaluate(self) -> None:
         """Score greedy answers to the held-out tasks; keep the weights of the best mean in `best/`."""
         state, config = self.state, self.config
@@ -319,10 +313,9 @@ class GRPOTrainer:
                 self.policy, self.engine, self.held_out, self.eval_scorer.score,
                 max_tokens=config.max_response_length, max_prompt_length=config.max_prompt_length,
             )  # fmt: skip
-        improved = found.num_scored > 0 and (state.best_reward is None or found.reward > state.best_reward)
-        self.recorder.evaluation(state.step, found.reward, found.parts, found.groups, best=improved)
-        if improved:
-            state.best_reward, state.best_step = found.reward, state.step
+        best = state.improves(found.reward)
+        self.recorder.evaluation(state.step, found.reward, found.parts, found.groups, best=best)
+        if best:
             self._save_model("best")
 
     def _save_checkpoint(self) -> None:
@@ -331,11 +324,10 @@ class GRPOTrainer:
             save_checkpoint(folder, self.state, self.learner.state_tensors(), self.config.keep_checkpoints)
 
     def _save_model(self, name: str) -> Path:
-        lineage = {
-            "base": self.policy.name, "run": str(self.recorder.path.absolute()), "step": self.state.step,
-            "data_sha256": self.state.data_hash, "objective": self.config.objective,
-        }  # fmt: skip
-        return self.policy.save(self.recorder.path / name, lineage)
+        run = self.recorder.path
+        lineage = {"base": self.policy.name, "run": str(run.absolute()), "objective": self.config.objective}
+        facts = {"step": self.state.step, "data_sha256": self.state.data_hash}
+        return self.policy.save(run / name, lineage | facts)
 
     def _finish(self) -> Model:
         assert isinstance(self.model, Model)

@@ -66,12 +66,10 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (by default the process's own) and exit with its code."""
+    """Run the command line (by default the process's own) and exit with its code; typer makes Ctrl-C 130."""
     try:
         app(arguments)
         sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception as error:
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()

@@ -52,7 +52,7 @@ def chat(
             return
         if line == "/reset":
             for talk in talks:
-                pass
+                talk.messages.clear()
             show.note("a new conversation")
             continue
         try:

@@ -61,8 +61,7 @@ def _config_of_run(
     chosen = {
         key: where for key, where in config.origins.items() if where == "override"
     }  # not every recorded key
-    folder = Path(manifest.get("project") or Path.cwd())
-    return config.with_provenance(Provenance(config.notices, chosen, folder))
+    return config.with_provenance(Provenance(config.notices, chosen, Path(manifest["project"])))
 
 
 def _announce(config: Config) -> None:

@@ -43,6 +43,8 @@ NEEDS: Mapping[str, Switch] = {
 def acting_values(config: Config) -> dict[str, Any]:
     """Plain values, ready for YAML, of every key that has an effect; read again they make an equal config."""
     values = config.model_dump(mode="json")
+    if config.eval_dataset is None and "eval_every" not in config.origins:
+        del values["eval_every"]
     return {key: value for key, value in values.items() if key not in NEEDS or NEEDS[key].is_on(config)}
 
 

@@ -1,0 +1,191 @@
+"""The platform's document, snippet by snippet, with its own names, arguments and attributes.
+
+The tests' numbers are the snippets' own; the models are small, the code paths real.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stateset.rl
+from stateset.rl import GRPOTrainer, RewardFunction
+from stateset.rl.errors import ModelNotTrainableError
+
+DOCUMENT_YAML = """\
+# GRPO Configuration
+actor_rollout:
+  ref:
+    rollout:
+      n: 8  # Generate 8 responses per prompt (critical for GRPO)
+
+data:
+  train_batch_size: 32  # Number of prompts per batch
+
+actor_rollout_ref:
+  actor:
+    ppo_mini_batch_size: 256  # Mini-batch for weight updates
+    ppo_epochs: 4  # Update epochs per trajectory set
+    clip_ratio: 0.2  # GRPO clip range for stable training
+
+    # GRPO-specific settings
+    use_kl_loss: true  # Enable KL regularization
+    kl_loss_coef: 0.001  # KL penalty strength
+    kl_loss_type: "kl"  # Options: kl, abs, mse, low_var_kl, full
+
+    # Loss aggregation
+    loss_agg_mode: "token-mean"  # Stable for long responses
+
+algorithm:
+  adv_estimator: "grpo"  # Use GRPO instead of GAE
+"""
+
+
+class ServiceReward(RewardFunction):
+    def compute(self, prompt, response, context):
+        score = 0.0
+
+        # Check resolution
+        if self.resolves_issue(prompt, response):
+            score += 2.0
+
+        # Measure empathy
+        empathy_score = self.empathy_detector(response)
+        score += empathy_score * 0.5
+
+        # Length penalty
+        if len(response.split()) > 150:
+            score -= 0.3
+
+        # Policy compliance
+        if self.follows_policies(response, context):
+            score += 0.5
+
+        return score
+
+
+CONFIG = {"rollout_n": 8, "batch_size": 32, "epochs": 3, "clip_ratio": 0.2, "use_kl_loss": True}
+SMALL = {"max_response_length": 8, "device": "cpu"}
+DATASET = [
+    {"prompt": f"Where is my order {i}?", "context": {"policy": "never promise a date"}} for i in range(6)
+]
+
+
+def test_1_2_3_the_customer_service_agent(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = GRPOTrainer(
+        model=str(tiny_llama),
+        reward_function=ServiceReward(),
+        config={**CONFIG, **SMALL, "output_dir": str(tmp_path / "run")},
+    )
+    trainer.on_step = lambda metrics: print(f"""
+Step {metrics.step}:
+  Average Reward: {metrics.avg_reward:.3f}
+  Reward Std: {metrics.reward_std:.3f}
+  KL Divergence: {metrics.kl_div:.4f}
+  Response Quality: {metrics.quality_score:.2%}
+""")
+    trained_model = trainer.train(DATASET)
+    out = capsys.readouterr().out
+    assert out.count("Average Reward") == 3  # 6 rows, batch 32, 3 epochs
+    assert "Step 3:" in out
+    responses = trained_model.generate(prompt="How should I handle an angry customer?", num_returns=8)
+    assert [type(response) for response in responses] == [str] * 8
+
+
+def test_1_the_helpers_are_graded_and_overridable() -> None:
+    class Own(ServiceReward):
+        def resolves_issue(self, prompt: str, response: str) -> bool:
+            return "42" in response
+
+    prompt = "My lamp from order #48213 arrived broken."
+    good = "I'm sorry your lamp arrived broken. I have refunded order #48213 to your card."
+    context: dict[str, Any] = {}
+    assert ServiceReward().compute(prompt, good, context) > ServiceReward().compute(prompt, "", context) + 1
+    assert Own().compute(prompt, "42 is the answer to your question.", context) >= 2.0
+
+
+def test_2_the_documents_model_has_no_weights() -> None:
+    with pytest.raises(ModelNotTrainableError, match="judge"):
+        GRPOTrainer(model="gpt-3.5-turbo", reward_function=ServiceReward(), config=CONFIG)
+
+
+@pytest.mark.parametrize("precision", [None, "bf16"])
+def test_4_memory_efficient_training(tiny_llama: Path, tmp_path: Path, precision: str | None) -> None:
+    trainer = GRPOTrainer(
+        gradient_checkpointing=True,
+        mixed_precision=precision,
+        gradient_accumulation_steps=4,
+        mini_batch_size=8,
+        batch_size=6,
+        max_response_length=8,
+        dtype="auto" if precision else "fp32",
+        output_dir=str(tmp_path / "run"),
+    )
+    trainer.train(DATASET, model=str(tiny_llama), reward_function=ServiceReward())
+    assert trainer.state.optimizer_steps == 2  # six mini-batches of one prompt x 8, four an update
+    assert trainer.policy.dtype.itemsize == (2 if precision else 4)
+
+
+def test_4_distributed_is_refused_with_what_there_is() -> None:
+    with pytest.raises(stateset.rl.errors.ConfigError, match="this machine has"):
+        GRPOTrainer(distributed=True, num_gpus=4, strategy="ddp")
+
+
+def test_9_the_nested_yaml_loads(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.yaml"
+    file.write_text(DOCUMENT_YAML)
+    config = stateset.rl.load_config(file)
+    assert (config.rollout_n, config.batch_size, config.mini_batch_size, config.ppo_epochs) == (8, 32, 256, 4)
+    assert (config.clip_ratio, config.use_kl_loss, config.kl_loss_coef, config.kl_loss_type) == (
+        0.2,
+        True,
+        0.001,
+        "kl",
+    )
+    assert (config.loss_agg_mode, config.adv_estimator) == ("token-mean", "grpo")
+    assert any("low_var_kl+" in notice for notice in config.notices)
+
+
+def test_9_the_profile_tab_loads(tmp_path: Path) -> None:
+    file = tmp_path / "critical.yaml"
+    file.write_text("clip_ratio: 0.1\nuse_kl_loss: true\nkl_loss_coef: 0.01\nppo_epochs: 2\nrollout.n: 4\n")
+    config = stateset.rl.load_config(file)
+    assert (config.clip_ratio, config.kl_loss_coef, config.ppo_epochs, config.rollout_n) == (0.1, 0.01, 2, 4)
+
+
+def test_9_an_unknown_key_names_the_nearest_and_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.yaml"
+    file.write_text(DOCUMENT_YAML.replace("clip_ratio:", "clip_ration:"))
+    with pytest.raises(stateset.rl.errors.ConfigError, match=r"grpo\.yaml:14.*clip_ratio"):
+        stateset.rl.load_config(file)
+
+
+def test_evaluation_of_one_response() -> None:
+    criteria = {"helpfulness": 0.4, "accuracy": 0.3, "tone": 0.2, "efficiency": 0.1}
+    responses = [
+        "I'd be happy to help with your refund: I have sent the money back to your card today.",
+        "",
+        "no",
+    ]
+    rewards = [stateset.rl.evaluate_response(response, criteria=criteria) for response in responses]
+    assert rewards[0] > rewards[2] >= rewards[1] == 0.0
+    with pytest.raises(stateset.rl.errors.ConfigError, match="helpfulness"):
+        stateset.rl.evaluate_response("hello", criteria={"helpfulnes": 1.0})
+
+
+def test_the_documents_reward_class_calculates() -> None:
+    total, scores = stateset.rl.CustomerServiceReward().calculate(
+        "I'm sorry about the broken lamp. I have refunded it today.", {"prompt": "My lamp is broken."}
+    )
+    weights = {
+        "resolution": 0.35,
+        "empathy": 0.25,
+        "clarity": 0.20,
+        "efficiency": 0.10,
+        "policy_compliance": 0.10,
+    }
+    assert total == pytest.approx(sum(scores[name] * weight for name, weight in weights.items()))
