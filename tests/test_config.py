@@ -279,7 +279,14 @@ def test_acting_values_read_back_give_the_same_config(options):
     assert acting_values(again) == kept
     for key in kept:
         assert getattr(again, key) == getattr(config, key)
-    assert all(key in kept or not NEEDS[key].is_on(config) for key in Config.model_fields)
+    missing = set(Config.model_fields) - set(kept) - {"eval_every"}
+    assert not any(NEEDS[key].is_on(config) for key in missing)
+
+
+def test_an_eval_every_that_nobody_gave_is_recorded_only_beside_held_out_rows():
+    assert "eval_every" not in acting_values(make_config({}))
+    assert acting_values(make_config({"eval_every": 5}))["eval_every"] == 5
+    assert acting_values(make_config({"eval_dataset": "rows.jsonl"}))["eval_every"] == 20
 
 
 def test_configs_travel_and_compare_by_value():

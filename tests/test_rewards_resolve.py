@@ -89,7 +89,7 @@ def test_a_reward_is_found_and_travels(project, name, file, total):
         ("my_rewards:Mine.compute", "package.module:Name"),
         ("yours:Mine", "there is no yours.py in the project's folder"),
         ("os:system", "there is no os.py"),
-        ("stateset.rl.rewards.service:CustomerServiceReward", "there is no stateset/rl/rewards/service.py"),
+        ("stateset.rl.rewards.reward:RewardFunction", "there is no stateset/rl/rewards/reward.py"),
     ],
 )
 def test_other_names_are_refused(project, name, says):
