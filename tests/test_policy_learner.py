@@ -357,3 +357,36 @@ def test_fp16_scales_the_loss_and_skips_an_overflow(tiny_llama) -> None:
     run(learner, make_batch(), ADVANTAGES * 1e6)
     assert learner.optimizer.scaler.get_scale() == scale / 2
     assert all(torch.equal(after[name], now) for name, now in weights(learner).items())
+
+
+def test_an_interrupted_update_leaves_no_gradient(tiny_llama, monkeypatch) -> None:
+    learner = learner_of(tiny_llama, micro_batch_tokens=1)
+    batch = on_policy(learner, make_batch())
+    original, calls = Policy.logprobs, []
+
+    def interrupted(self, part, temperature):
+        calls.append(part)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, part, temperature)
+
+    monkeypatch.setattr(Policy, "logprobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learner.update(batch, ADVANTAGES, [[0, 1, 2]], [RATE])
+    assert all(master.grad is None for master in learner.optimizer.masters.values())
+
+
+def test_a_sampler_of_nan_stops_the_run(tiny_llama) -> None:
+    learner = learner_of(tiny_llama)
+    batch = make_batch()
+    spoiled = dataclasses.replace(batch, sampler_logprobs=torch.full_like(batch.mask, float("nan")))
+    with pytest.raises(TrainingError, match="sampler"):
+        learner.update(spoiled, ADVANTAGES, [[0, 1, 2]], [RATE])
+
+
+def test_empty_responses_train_nothing(tiny_llama) -> None:
+    learner = learner_of(tiny_llama, use_kl_loss=True)
+    before = weights(learner)
+    empty = make_batch(prompts=(5, 7), responses=((0, 0), (0,)))
+    learner.update(empty, torch.tensor([1.0, -1.0, 0.5]), [[0, 1]], [RATE])
+    assert all(torch.equal(before[name], now) for name, now in weights(learner).items())

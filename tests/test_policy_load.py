@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_tokenizer
+from conftest import write_model, write_tokenizer
 from trainer_rewards import count_e
 
 from stateset.rl.errors import ConfigError, ModelError
@@ -83,6 +83,30 @@ def test_rotary_buffers_stay_float32(tiny_llama: Path) -> None:
     policy = load_policy(str(tiny_llama), device="cpu", dtype="bf16")
     assert {b.dtype for b in policy.module.buffers() if b.is_floating_point()} == {torch.float32}
     assert {p.dtype for p in policy.module.parameters()} == {torch.bfloat16}
+
+
+def test_attention_dropout_is_switched_off(tmp_path: Path) -> None:
+    policy = load_policy(str(write_model(tmp_path, attention_dropout=0.5)), device="cpu", dtype="fp32")
+    assert policy.shares_prefix
+    assert not policy.notices
+
+
+def test_attention_sinks_take_the_plain_path(tmp_path: Path) -> None:
+    shape = {
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "sliding_window": 512,
+        "tie_word_embeddings": False,
+    }
+    policy = load_policy(str(write_model(tmp_path, "gpt_oss", **shape)), device="cpu", dtype="fp32")
+    assert not policy.shares_prefix
+    assert "plain path" in policy.notices[0]
+
+
+def test_an_adapter_keeps_its_rank(tiny_llama: Path, tmp_path: Path) -> None:
+    load_policy(str(tiny_llama), device="cpu", dtype="fp32", lora_rank=4, lora_alpha=8).save(tmp_path)
+    with pytest.raises(ConfigError, match="lora_rank 4"):
+        load_policy(str(tmp_path), device="cpu", dtype="fp32", lora_rank=8, lora_alpha=8)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, write_tokenizer
 
+from stateset.rl.errors import ConfigError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout import native
@@ -242,3 +243,36 @@ def test_strings_only_without_a_chat_template(tiny_llama, tmp_path) -> None:
     assert plain.decode(plain.encode("hello")) == "hello"
     with pytest.raises(ModelError, match="no chat template"):
         plain.encode([{"role": "user", "content": "hello"}])
+
+
+def test_bf16_engine_sees_a_small_adapter(tiny_llama) -> None:
+    """A change far below a bf16 weight's rounding must reach the sampler as it reaches the trainer."""
+    policy = load_policy(str(tiny_llama), device="cpu", dtype="bf16", lora_rank=4)
+    engine = NativeEngine(policy)
+    engine.load_weights(policy)
+    ids = torch.tensor([requests()[1].prompt_ids])
+
+    def outputs() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return (
+                engine.module(ids, use_cache=False).logits.float(),
+                policy.module(ids, use_cache=False).logits.float(),
+            )
+
+    before = outputs()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in policy.trainable().items():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn_like(parameter) * 2e-3)
+    engine.load_weights(policy)
+    ours, theirs = (after - earlier for after, earlier in zip(outputs(), before, strict=True))
+    assert theirs.norm() > 0
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.9
+
+
+@pytest.mark.parametrize("wrong", [{"num_returns": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}])
+def test_generate_refuses_numbers_outside_their_range(tiny_llama, wrong) -> None:
+    model = Model(load_policy(str(tiny_llama), device="cpu", dtype="fp32"))
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        model.generate("hello", **wrong)

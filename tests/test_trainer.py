@@ -305,8 +305,8 @@ def test_max_steps_and_max_minutes(tiny_llama: Path, tmp_path: Path) -> None:
     trainer(tiny_llama, tmp_path / "a", max_steps=3).train(ROWS)
     assert len(lines(tmp_path / "a" / "metrics.jsonl")) == 3
     trainer(tiny_llama, tmp_path / "b", max_minutes=1e-9).train(ROWS)
-    assert not (tmp_path / "b" / "metrics.jsonl").exists()
-    assert (tmp_path / "b" / "model" / "config.json").is_file()
+    assert len(lines(tmp_path / "b" / "metrics.jsonl")) == 1
+    assert [p.name for p in list_checkpoints(tmp_path / "b" / "checkpoints")] == ["step_00001"]
 
 
 def test_gradient_checkpointing_trains_the_same(tiny_llama: Path, tmp_path: Path) -> None:
@@ -375,3 +375,94 @@ def test_a_reward_that_always_fails_ends_the_run(tiny_llama: Path, tmp_path: Pat
     with pytest.raises(RewardError, match="no such column"):
         trainer(tiny_llama, tmp_path / "run", broken).train(ROWS)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+
+
+def test_one_model_serves_two_trainers(tiny_llama: Path, tmp_path: Path) -> None:
+    model = Model(load_policy(str(tiny_llama), device="cpu", dtype="bf16"))
+    for name in ("a", "b"):
+        settings = {k: v for k, v in SETTINGS.items() if k != "dtype"} | {"output_dir": str(tmp_path / name)}
+        GRPOTrainer(model=model, reward_function=count_e, config=settings).train(ROWS)
+    fresh = Model(load_policy(str(tmp_path / "b" / "model"), device="cpu", dtype="bf16"))
+    ask = {"prompt": "hello 1", "num_returns": 4, "max_new_tokens": 8}
+    assert model.generate(**ask) == fresh.generate(**ask)
+
+
+def test_a_given_engine_starts_with_the_weights_and_stays_with_the_model(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    adapter = trainer(tiny_llama, tmp_path / "lora", lora=True, dtype="bf16", learning_rate=0.05)
+    adapter.train(ROWS)
+    model = Model(load_policy(str(tmp_path / "lora" / "model"), device="cpu", dtype="bf16"))
+    model.generate("hello", max_new_tokens=2)
+    one = trainer(
+        model, tmp_path / "run", engine=NativeEngine(model.policy), dtype="bf16", learning_rate=0.05
+    )
+    one.train(ROWS)
+    again = Model(load_policy(str(tmp_path / "run" / "model"), device="cpu", dtype="bf16"))
+    ask = {"prompt": "hello 1", "num_returns": 4, "max_new_tokens": 8}
+    assert model.generate(**ask) == again.generate(**ask)
+
+
+def test_best_starts_anew_with_other_held_out_rows(tiny_llama: Path, tmp_path: Path) -> None:
+    one = trainer(tiny_llama, tmp_path / "run", lambda response: 100.0 + response.count("e"))
+    one.train(ROWS[:2], eval_dataset=HELD_OUT)
+    assert (one.state.best_reward or 0) >= 100
+    one.train(ROWS[:2], eval_dataset=[{"prompt": "another"}], reward_function=count_e)
+    assert (one.state.best_reward or 0) < 100
+    assert [line["step"] for line in lines(tmp_path / "run" / "eval" / "summary.jsonl")] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("settings", [{"use_kl_loss": True}, {"lora": True}, {"batch_size": 4}])
+def test_resume_refuses_settings_that_do_not_fit(
+    tiny_llama: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    with pytest.raises(CheckpointError, match=r"resume (it )?with"):
+        trainer(tiny_llama, tmp_path / "run", **settings).train(ROWS, resume=tmp_path / "run")
+
+
+def test_rows_may_move_to_another_file_before_a_resume(tiny_llama: Path, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    trainer(tiny_llama, tmp_path / "run").train(tmp_path / "a.jsonl")
+    trainer(tiny_llama, tmp_path / "run").train(tmp_path / "b.jsonl", resume=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"lora": True}, "lora"), ({"dtype": "bf16"}, "dtype"), ({"gradient_checkpointing": True}, "grad")],
+)
+def test_loading_keys_beside_a_loaded_model_are_refused(
+    tiny_llama: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    model = Model(load_policy(str(tiny_llama), device="cpu", dtype="fp32"))
+    with pytest.raises(ConfigError, match=message):
+        trainer(model, tmp_path / "run", **settings).train(ROWS)
+
+
+def test_another_model_needs_another_trainer(tiny_llama: Path, tmp_path: Path) -> None:
+    one = trainer(tiny_llama, tmp_path / "run")
+    one.train(ROWS[:2])
+    with pytest.raises(ConfigError, match="another GRPOTrainer"):
+        one.train(ROWS[:2], model=str(tiny_llama))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"epochs": -1}, {"reward_scale": -1.0}, {"reward_scale": math.nan}]
+)
+def test_numbers_of_a_call_are_checked(tiny_llama: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        trainer(tiny_llama, tmp_path / "run").train(ROWS, **wrong)
+
+
+def test_a_response_longer_than_the_context_is_named(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_response_length 600 leaves no room"):
+        trainer(tiny_llama, tmp_path / "run", max_response_length=600).train(ROWS)
+
+
+def test_the_newest_checkpoint_is_the_highest_number(tmp_path: Path) -> None:
+    for step in (99_999, 100_000, 5):
+        checkpoint.save_checkpoint(
+            tmp_path, checkpoint.TrainerState(step=step), {"a": torch.zeros(1)}, keep=5
+        )
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step_00005", "step_99999", "step_100000"]

@@ -38,7 +38,8 @@ class TrainerState:
         reward_high: the highest.
         best_reward: the best held-out mean so far, None before the first evaluation.
         best_step: where that was.
-        data_hash: fingerprint of this call's tasks.
+        data_hash: fingerprint of this call's tasks and of what their order depends on.
+        eval_hash: fingerprint of what `best_reward` was measured with.
     """
 
     step: int = 0
@@ -52,6 +53,7 @@ class TrainerState:
     best_reward: float | None = None
     best_step: int | None = None
     data_hash: str = ""
+    eval_hash: str = ""
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -112,7 +114,8 @@ def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Ten
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
-    return sorted(p for p in folder.glob("step_*") if (p / "state.json").is_file())
+    found = (p for p in folder.glob("step_*") if (p / "state.json").is_file())
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
 
 
 def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
@@ -143,7 +146,10 @@ def restore(run_dir: Path, learner: Learner, data_hash: str) -> TrainerState:
     """
     state, tensors = load_checkpoint(run_dir)
     if state.data_hash != data_hash:
-        raise CheckpointError(f"{run_dir} was trained on other rows: resume it with its own data set")
+        raise CheckpointError(
+            f"{run_dir} was trained on other rows, or in another order: resume it with its own data, "
+            "seed, batch_size and rollout_n"
+        )
     learner.load_state_tensors(tensors)
     return state
 

@@ -7,9 +7,11 @@ leaves on disk is described in `tracking/run_dir.py`, what a resume needs in `ch
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
-from stateset.rl.policy.load import load_configured, refuse_untrainable
+from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
 from stateset.rl.policy.optimizer import learning_rate_at
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.resolve import resolve_reward
@@ -119,7 +121,7 @@ class GRPOTrainer:
             dataset: rows: a path, a list of dicts, a `datasets.Dataset`.
             data: the same as `dataset`.
             eval_dataset: held-out rows, never trained on; kept for later calls.
-            model: as in the constructor.
+            model: as in the constructor; one trainer trains one model.
             reward_function: as in the constructor.
             epochs: passes over the rows in this call; default: the config's.
             reward_scale: multiplies this call's learning rate (on rewards it would cancel in the advantages).
@@ -138,6 +140,8 @@ class GRPOTrainer:
             reward_function, self.reward_function, missing=_MISSING.format(what="reward")
         )
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
+        if config.epochs < 1 or not 0 < reward_scale < math.inf:
+            raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
@@ -145,10 +149,9 @@ class GRPOTrainer:
             other = self.eval_reward_function
             self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
             self._open_model(model)
-            room = self.policy.max_length - config.max_response_length
-            for task in [*tasks, *self.held_out]:
-                self.policy.encode_task(task, min(room, config.max_prompt_length))
-            self.recorder = stack.enter_context(self._open_run(fingerprint(map(repr, tasks)), resume))
+            self._check_lengths([*tasks, *self.held_out])
+            data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
+            self.recorder = stack.enter_context(self._open_run(data_hash, resume))
             self._loop(tasks, stack.enter_context(StopRequest()))
             return self._finish()
 
@@ -156,15 +159,18 @@ class GRPOTrainer:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
         order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
-        deadline = time.monotonic() + 60 * (config.max_minutes or float("inf"))
-        if state.step == 0:
+        eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
+        if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
+            state.eval_hash, state.best_reward = eval_hash, None
             self._evaluate()
-        while state.call_step < total and time.monotonic() < deadline:
+        deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
+        last = state.call_step >= total
+        while not last:
             epoch, index = divmod(state.call_step, order.steps_per_epoch)
             metrics = self.step([tasks[i] for i in order.batch(epoch, index)])
             if self.on_step is not None:
                 self.on_step(metrics)
-            last = state.call_step == total or time.monotonic() >= deadline
+            last = state.call_step >= total or time.monotonic() >= deadline
             if last or state.step % config.eval_every == 0:
                 self._evaluate()
             if last or stop.number or state.step % config.save_every == 0:
@@ -264,14 +270,33 @@ class GRPOTrainer:
         return RewardScorer(found, verifier=self.verifier, timeout_seconds=self.config.reward_timeout_seconds)
 
     def _open_model(self, model: str | Model | None) -> None:
-        """Load the model in the first call or where another one is given; its optimizer comes with it."""
-        if model is None and hasattr(self, "learner"):
+        """Load the model in the first call, with its engine and optimizer."""
+        if hasattr(self, "learner"):
+            if model is not None and model is not self.model:
+                raise ConfigError(
+                    "this trainer's run has its model: make another GRPOTrainer for another one"
+                )
             return
         chosen = _given(model, self.model, missing=_MISSING.format(what="model"))
+        if isinstance(chosen, Model):
+            refuse_reloading(chosen.policy, self.config)
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
         self.model, self.policy = loaded, loaded.policy
-        self.engine = self.given_engine or loaded.engine
+        if self.given_engine is not None:
+            loaded.engine = self.given_engine
+        self.engine = loaded.engine
+        self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
+
+    def _check_lengths(self, tasks: Sequence[Task]) -> None:
+        room = self.policy.max_length - self.config.max_response_length
+        if room < 1:
+            raise ConfigError(
+                f"max_response_length {self.config.max_response_length} leaves no room for a prompt: this "
+                f"model reads {self.policy.max_length} tokens, prompt and response together"
+            )
+        for task in tasks:
+            self.policy.encode_task(task, min(room, self.config.max_prompt_length))
 
     def _open_run(self, data_hash: str, resume: str | os.PathLike[str] | None) -> Recorder:
         """A new run directory in the first call; the same one in later calls and in a resume."""
@@ -335,6 +360,10 @@ class GRPOTrainer:
         tag("grpo_trained", self._save_model("model"))
         self.model.run_dir = self.recorder.path
         return self.model
+
+
+def _fingerprint(tasks: Sequence[Task], *facts: object) -> str:
+    return fingerprint([*map(str, facts), *(repr(replace(task, source="")) for task in tasks)])
 
 
 def _given(*candidates: Any, missing: str) -> Any:

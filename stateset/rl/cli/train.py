@@ -100,7 +100,7 @@ def _report(run: Path, as_json: bool) -> None:
         "model": str(run / "model"),
         "best": str(run / "best") if (run / "best").is_dir() else None,
         "steps": found.last_step,
-        "reward": found.metrics[-1]["reward"],
+        "reward": found.metrics[-1]["reward"] if found.metrics else None,
         "held_out": asdict(held_out) if held_out else None,
     }
     if as_json:

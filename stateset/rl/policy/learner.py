@@ -16,7 +16,7 @@ from stateset.rl.algorithm.aggregation import masked, token_weights
 from stateset.rl.algorithm.kl import kl_penalty
 from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 from stateset.rl.config.schema import Config
-from stateset.rl.errors import TrainingError
+from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch, micro_batches
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
@@ -43,12 +43,10 @@ class Learner:
             policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
         )
         self._sampler_checked = False
-        automatic = (
-            GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
-        )  # a CPU gains nothing by packing
-        self.micro_batch_tokens = (
-            automatic if config.micro_batch_tokens == "auto" else config.micro_batch_tokens
-        )
+        tokens = config.micro_batch_tokens
+        if tokens == "auto":  # on a CPU several groups in one forward gain nothing
+            tokens = GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
+        self.micro_batch_tokens = tokens
 
     def update(
         self,
@@ -69,6 +67,19 @@ class Learner:
         Raises:
             TrainingError: a non-finite gradient, or sampler and trainer disagree in the run's first step.
         """
+        try:
+            return self._update(batch, advantages, plan, learning_rates)
+        except BaseException:  # Ctrl-C too: a later call must not find half a gradient
+            self.optimizer.clear()
+            raise
+
+    def _update(
+        self,
+        batch: Batch,
+        advantages: Tensor,
+        plan: Sequence[Sequence[int]],
+        learning_rates: Sequence[float],
+    ) -> dict[str, float]:
         tally = _Tally()
         old = self._logprobs(batch) if len(plan) > 1 else None
         reference = self._logprobs(batch, self.reference) if self.reference is not None else None
@@ -92,7 +103,20 @@ class Learner:
         return self.optimizer.state_tensors() | reference
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state_tensors`."""
+        """The inverse of `state_tensors`.
+
+        Raises:
+            CheckpointError: they belong to another model, adapter or KL setting; nothing was changed.
+        """
+        fixed = ("master/", "reference/")
+        own = {name: t.shape for name, t in self.state_tensors().items() if name.startswith(fixed)}
+        given = {name: t.shape for name, t in tensors.items() if name.startswith(fixed)}
+        if own != given:
+            example = min(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+            raise CheckpointError(
+                f"the checkpoint does not fit these settings (first difference: {example}): resume with the "
+                "model, `lora`, `lora_rank` and `use_kl_loss` that the run began with"
+            )
         self.optimizer.load_state_tensors(tensors)
         if self.reference is not None:
             device = self.policy.device
@@ -146,7 +170,8 @@ class Learner:
         tally.stats(stats, int(part.mask.sum()))
         tally.tokens("entropy", entropy.detach(), part.mask)
         tally.tokens("sampler/mean_gap", gap.abs(), part.mask)
-        tally.largest("sampler/max_gap", float(gap.abs().max()))
+        if gap.numel():
+            tally.largest("sampler/max_gap", float(gap.abs().max()))
 
     @torch.no_grad()
     def _logprobs(self, batch: Batch, weights: Weights | None = None) -> Tensor:
@@ -166,8 +191,8 @@ class Learner:
         self._sampler_checked = True
         mean, largest = tally.means()["sampler/mean_gap"], tally.maxima["sampler/max_gap"]
         exact = self.exact_sampler
-        if mean > (1e-4 if exact else 0.1) or (exact and largest > 1e-3):
-            self.optimizer.clear()
+        agrees = mean <= 1e-4 and largest <= 1e-3 if exact else mean <= 0.1
+        if not agrees:  # NaN does not agree either
             raise TrainingError(
                 f"the sampler's log-probabilities differ from the trainer's by {mean:.2g} per token (at most "
                 f"{largest:.2g}), so the update would reinforce something else than was sampled. Likely "

@@ -105,6 +105,23 @@ def refuse_untrainable(model: object, config: Config) -> None:
         )
 
 
+def refuse_reloading(policy: Policy, config: Config) -> None:
+    """Settings that act while a model is loaded cannot act on a loaded one.
+
+    Raises:
+        ConfigError: one of them is given and differs from what the model is.
+    """
+    wrong = [key for key in ("lora", "gradient_checkpointing") if getattr(config, key)]
+    if config.device not in ("auto", policy.device.type):
+        wrong.append("device")
+    if config.compute_dtype != "auto" and _DTYPES[config.compute_dtype] != policy.dtype:
+        wrong.append("dtype")
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)} act when a model is loaded, and this one is: give its name instead"
+        )
+
+
 def _refuse_closed_model(name: str) -> None:
     if _CLOSED.match(name.lower()) and not Path(name).exists():
         raise ModelNotTrainableError(
@@ -206,7 +223,14 @@ def _adapter(module: PreTrainedModel, folder: str | None, rank: int, alpha: int,
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name of before
         torch.manual_seed(seed)
         if folder is not None:
-            return peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
+            found = peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
+            own: Any = found.peft_config["default"]
+            if rank and (own.r, own.lora_alpha) != (rank, alpha):
+                raise ConfigError(
+                    f"the adapter in {folder} has lora_rank {own.r} and lora_alpha {own.lora_alpha}, not "
+                    f"{rank} and {alpha}: set those, or leave `lora` out to train it as it is"
+                )
+            return found
         settings = peft.LoraConfig(
             r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
         )
@@ -218,6 +242,8 @@ def _prepare(module: PreTrainedModel, gradient_checkpointing: bool) -> None:
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
+        if isinstance(getattr(part, "attention_dropout", None), float):
+            part.attention_dropout = 0.0  # type: ignore[assignment]
         if isinstance(part, nn.Embedding):
             part.padding_idx = None  # else pad == eos would drop the gradient of the EOS embedding
     if gradient_checkpointing:
@@ -243,14 +269,18 @@ def _check_head(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, nam
         )
 
 
+@torch.no_grad()
 def _choose_attention(
     module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
 ) -> tuple[bool, tuple[str, ...]]:
     """Switch the shared prefix on if it gives the model's own log-probabilities on a small example."""
     own = module.config._attn_implementation
+    policy, batch = Policy(module, tokenizer, name=name), _example(module)
+    plain, _ = plain_logprobs(module, policy.head, batch, 1.0)  # with the model's own attention
     try:
         module.set_attn_implementation(ATTENTION)
-        agrees = _agrees(Policy(module, tokenizer, name=name))
+        shared, _ = shared_logprobs(module, policy.head, batch, 1.0)
+        agrees = torch.allclose(shared, plain, rtol=1e-3, atol=1e-3)
     except (ValueError, TypeError, AttributeError, RuntimeError):
         agrees = False
     if agrees:
@@ -262,17 +292,14 @@ def _choose_attention(
     )
 
 
-@torch.no_grad()
-def _agrees(policy: Policy) -> bool:
-    tokens = torch.arange(5, 25) % min(1000, policy.module.config.get_text_config().vocab_size)
-    batch = Batch(
+def _example(module: PreTrainedModel) -> Batch:
+    """Two small groups with prompts and responses of different lengths."""
+    tokens = torch.arange(5, 25) % min(1000, module.config.get_text_config().vocab_size)
+    return Batch(
         prompts=(tuple(tokens[:9].tolist()), tuple(tokens[3:7].tolist())),
         groups=torch.tensor([0, 0, 1]),
         token_ids=torch.stack([tokens[4:9], tokens[9:14], tokens[12:17]]),
         lengths=torch.tensor([5, 3, 4]),
         mask=torch.tensor([[1.0] * 5, [1.0] * 3 + [0.0] * 2, [1.0] * 4 + [0.0]]),
         sampler_logprobs=torch.zeros(3, 5),
-    ).to(policy.device)
-    shared, _ = shared_logprobs(policy.module, policy.head, batch, 1.0)
-    plain, _ = plain_logprobs(policy.module, policy.head, batch, 1.0)
-    return torch.allclose(shared, plain, rtol=1e-3, atol=1e-3)
+    ).to(module.device)

@@ -20,7 +20,7 @@ class PolicyOptimizer:
     """One optimizer step at a time; `learning_rate` is given to each.
 
     Args:
-        policy: whose trainable weights are stepped; hooks are attached to them.
+        policy: whose trainable weights are stepped.
         betas: AdamW's.
         weight_decay: applied to matrices only, not to norms and biases.
         max_grad_norm: gradients are scaled down to this global norm; 0 switches it off.
@@ -43,6 +43,15 @@ class PolicyOptimizer:
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of one micro-batch's loss to the masters (scaled up where the dtype is fp16)."""
         self.scaler.scale(loss).backward()
+        for name, parameter in self.parameters.items():
+            master = self.masters[name]
+            if parameter.grad is None or master is parameter:
+                continue
+            if master.grad is None:
+                master.grad = parameter.grad.float()
+            else:
+                master.grad.add_(parameter.grad)
+            parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
         """Clip, step, round the masters into the compute weights, clear the gradients.
@@ -55,9 +64,7 @@ class PolicyOptimizer:
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
         for master in self.masters.values():
-            if (
-                master.grad is None
-            ):  # nothing to learn is a gradient of zero: AdamW's moments decay all the same
+            if master.grad is None:  # no signal is a gradient of zero: AdamW's moments decay all the same
                 master.grad = torch.zeros_like(master)
         self.scaler.unscale_(self.adamw)
         grads = [m.grad for m in self.masters.values() if m.grad is not None]
@@ -85,8 +92,8 @@ class PolicyOptimizer:
 
     def clear(self) -> None:
         """Drop all gradients."""
-        for master in self.masters.values():
-            master.grad = None
+        for tensor in (*self.masters.values(), *self.parameters.values()):
+            tensor.grad = None
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Masters and AdamW moments under flat names, for a checkpoint."""
@@ -120,15 +127,4 @@ def learning_rate_at(step: int, *, peak: float, warmup: int, total: int, schedul
 
 
 def _master(parameter: torch.nn.Parameter) -> Tensor:
-    if parameter.dtype == torch.float32:
-        return parameter
-    master = parameter.detach().float().requires_grad_()
-
-    def collect(source: Tensor) -> None:
-        assert source.grad is not None
-        grad = source.grad.float()
-        master.grad = grad if master.grad is None else master.grad.add_(grad)
-        source.grad = None
-
-    parameter.register_post_accumulate_grad_hook(collect)
-    return master
+    return parameter if parameter.dtype == torch.float32 else parameter.detach().float().requires_grad_()

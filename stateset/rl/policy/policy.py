@@ -151,21 +151,6 @@ class Policy:
             for name, tensor in own.items():
                 parameters[name].data = tensor
 
-    @torch.no_grad()
-    def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight of the plain model by name, a LoRA adapter added in; tied weights once a name."""
-        layers = dict(self.module.named_modules())
-        for name, tensor in self.module.named_parameters(remove_duplicate=False):
-            if ".base_layer." in name:
-                path, _, leaf = name.partition(".base_layer.")
-                layer = layers[path]
-                deltas = (
-                    [layer.get_delta_weight(a) for a in layer.active_adapters] if leaf == "weight" else []
-                )
-                yield f"{path}.{leaf}", sum(deltas, start=tensor.detach())
-            elif ".lora_" not in name:
-                yield name, tensor.detach()
-
     @property
     def num_parameters(self) -> int:
         """All weights, trained or not."""

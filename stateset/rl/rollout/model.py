@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from stateset.rl.errors import ConfigError
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
-from stateset.rl.rollout.engine import Sampling
+from stateset.rl.rollout.engine import RolloutEngine, Sampling
 from stateset.rl.rollout.native import NativeEngine
 from stateset.rl.types import Message, Task
 
@@ -26,8 +27,8 @@ class Model:
         self.run_dir = run_dir
 
     @cached_property
-    def engine(self) -> NativeEngine:
-        """The native engine, holding the policy's weights of when it was first used."""
+    def engine(self) -> RolloutEngine:
+        """The native engine, holding the policy's weights of when it was first used; another may be set."""
         engine = NativeEngine(self.policy)
         engine.load_weights(self.policy)
         return engine
@@ -49,7 +50,17 @@ class Model:
             max_new_tokens: where an answer is cut off.
             temperature: 0 is greedy.
             seed: the same seed gives the same answers.
+
+        Raises:
+            ConfigError: a number outside its range.
         """
+        for name, value, least in (
+            ("num_returns", num_returns, 1),
+            ("max_new_tokens", max_new_tokens, 1),
+            ("temperature", temperature, 0),
+        ):
+            if not value >= least:
+                raise ConfigError(f"{name} is {value}: give a number from {least} on")
         task = Task(id="prompt", prompt=prompt if isinstance(prompt, str) else tuple(prompt))
         [group] = collect_groups(
             self.engine, self.policy, [task],

@@ -1,10 +1,10 @@
 """The native engine, for a CPU and one GPU: a prompt is prefilled once, all responses decode together.
 
 The n responses of a group read the one key-value cache of their prompt; each has a preallocated cache of its
-own for the tokens that it adds. Finished rows leave. On a bf16 CPU the engine owns a copy of the model with
-packed linear layers; elsewhere it computes with the policy's own module. Models without the attention hook
-are decoded through transformers' cache, prompts repeated. Not done here: responses joining a batch that is
-under way.
+own for the tokens that it adds. Finished rows leave, several at once. On a bf16 CPU the engine owns a copy of
+the model with packed linear layers; elsewhere it computes with the policy's own module. Models without the
+attention hook are decoded through transformers' cache, prompts repeated. Not done here: responses joining a
+batch that is under way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stateset.rl.rollout.sample import draw, uniforms
 
 PREFILL_TOKENS = 4096
 CACHE_BYTES = 4 * 2**30
-_KEEP_SHARE = 0.8  # rows leave the batch once fewer than this share of it is still alive
+_KEEP_SHARE = 0.8  # finished rows leave once no more than this share of the batch goes on
 
 
 class NativeEngine:
@@ -44,7 +44,8 @@ class NativeEngine:
     def load_weights(self, policy: Policy) -> None:
         """Take over the policy's current weights; nothing to do where the module is shared."""
         if self.packs:
-            load_packed(self.module, policy.merged_weights())
+            named = policy.module.named_parameters(remove_duplicate=False)
+            load_packed(self.module, ((name, p) for name, p in named if p.requires_grad))
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:

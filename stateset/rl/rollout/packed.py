@@ -43,14 +43,16 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def packed_copy(module: PreTrainedModel) -> PreTrainedModel:
-    """A copy of `module` for inference: no adapters, linear layers packed; `load_packed` fills it."""
+    """A copy of `module` for inference, linear layers packed; `load_packed` fills it.
+
+    Adapters stay beside their layers: added into a bf16 weight, most of a small update would be rounded away.
+    """
     # packed tensors cannot be copied: copy first, pack last
     twin = copy.deepcopy(module).requires_grad_(False)
-    for parent in list(twin.modules()):
+    for path, parent in list(twin.named_modules()):
         for name, child in list(parent.named_children()):
-            layer = getattr(child, "base_layer", child)
-            if type(layer) is nn.Linear:
-                setattr(parent, name, PackedLinear(layer))
+            if type(child) is nn.Linear and "lora_" not in path:
+                setattr(parent, name, PackedLinear(child))
     twin.eval()
     return twin
 
@@ -61,7 +63,7 @@ def load_packed(twin: PreTrainedModel, weights: Iterable[tuple[str, Tensor]]) ->
 
     Args:
         twin: from `packed_copy`.
-        weights: every weight of the model by name, as `Policy.merged_weights` yields them.
+        weights: weights of the copied module by name, tied ones under each of their names.
     """
     for name, tensor in weights:
         owner = twin.get_submodule(name.rpartition(".")[0])

@@ -1,7 +1,7 @@
 """Counted randomness: each draw depends on its key (run seed, step, task, sample, ...) and nothing else.
 
-A token is drawn by one uniform number: the first token whose cumulative probability exceeds it. So a response
-is the same whatever else is in its batch.
+A token is drawn by one uniform number: the first token whose cumulative probability exceeds it. So in
+float32 a response is the same whatever else is in its batch; in bf16 another shape may round otherwise.
 """
 
 from __future__ import annotations

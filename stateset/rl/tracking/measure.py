@@ -51,13 +51,12 @@ def measure(
 def _signal(groups: Sequence[Sequence[float]], bounds: tuple[float, float] | None) -> dict[str, float]:
     """Shares of groups that teach nothing: all, and those whose equal rewards are high or low."""
     flat = [group for group in groups if len(set(group)) < 2]
-    scored = [group for group in flat if group]
-    right = sum(_quality(group[0], bounds) > 0.5 for group in scored)
+    qualities = [_quality(group[0], bounds) for group in flat if group]
     count = max(1, len(groups))
     return {
         "frac_reward_zero_std": len(flat) / count,
-        "signal/all_right": right / count,
-        "signal/all_wrong": (len(scored) - right) / count,
+        "signal/all_right": sum(quality > 0.5 for quality in qualities) / count,
+        "signal/all_wrong": sum(quality < 0.5 for quality in qualities) / count,
     }
 
 
