@@ -14,15 +14,6 @@ import pytest
 from stateset.rl import manifest
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # FIPS 180-2, no bytes
-ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
-
-
-def test_files_and_folders_are_hashed_by_content_and_relative_path(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "abc.txt").write_bytes(b"abc")
-    (tmp_path / "empty").touch()
-    assert manifest.file_sha256(tmp_path / "empty") == EMPTY
-    assert manifest.folder_sha256(tmp_path) == {"empty": EMPTY, "sub/abc.txt": ABC}
 
 
 def test_fingerprint_keeps_parts_apart() -> None:

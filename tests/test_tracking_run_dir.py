@@ -145,11 +145,11 @@ def test_an_occupied_folder_is_refused_with_the_way_on(tmp_path: Path) -> None:
 def test_two_processes_never_write_one_run(tmp_path: Path) -> None:
     run = new_run(tmp_path / "a", steps=1)
     with pytest.raises(ConfigError, match="another process trains in"):
-        RunDirectory.reopen(run.path)
+        RunDirectory.reopen(run.path, {})
     assert read_run(run.path).status == "running"  # looking at it does not take the lock away
     run.close("stopped", "Ctrl-C")
     assert read_run(run.path).error == "Ctrl-C"
-    again = RunDirectory.reopen(run.path)
+    again = RunDirectory.reopen(run.path, {})
     assert (read_run(run.path).status, read_run(run.path).error) == ("running", None)
     again.close("finished")
 
@@ -176,7 +176,7 @@ def test_a_killed_run_is_readable_and_resumes(tmp_path: Path) -> None:
         file.write('{"step": 4, "rew')
     assert read_run(tmp_path / "a").last_step == 3
 
-    run = RunDirectory.reopen(tmp_path / "a")
+    run = RunDirectory.reopen(tmp_path / "a", {})
     run.event(2, "notice", "kept")
     run.event(3, "notice", "dropped")
     run.evaluation(2, 0.5, {}, [group()], best=True)

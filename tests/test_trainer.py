@@ -241,7 +241,7 @@ def test_a_signal_ends_after_the_step_with_a_checkpoint(
     one = trainer(
         tiny_llama, tmp_path / "run", on_step=lambda m: os.kill(os.getpid(), number) if m.step == 2 else None
     )
-    with pytest.raises(StoppedError, match="--resume") as caught:
+    with pytest.raises(StoppedError, match="resume=") as caught:
         one.train(ROWS)
     assert caught.value.exit_code == code
     assert [p.name for p in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["step_00002"]
@@ -466,3 +466,67 @@ def test_the_newest_checkpoint_is_the_highest_number(tmp_path: Path) -> None:
             tmp_path, checkpoint.TrainerState(step=step), {"a": torch.zeros(1)}, keep=5
         )
     assert [p.name for p in list_checkpoints(tmp_path)] == ["step_00005", "step_99999", "step_100000"]
+
+
+def raises_on_the_seventh() -> Any:
+    calls: list[str] = []
+
+    def reward(response: str) -> float:
+        calls.append(response)
+        if len(calls) == 7:
+            raise KeyError("seventh")
+        return float(response.count("e"))
+
+    return reward
+
+
+def test_a_reward_that_raises_once_is_counted_and_shown(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path / "run", raises_on_the_seventh()).train(ROWS)
+    notices = [e["message"] for e in lines(tmp_path / "run" / "events.jsonl") if e["kind"] == "notice"]
+    assert sum("1 responses could not be scored" in n and "seventh" in n for n in notices) == 1
+    metrics = lines(tmp_path / "run" / "metrics.jsonl")
+    assert [m["rewards/unscored"] for m in metrics] == [1, 0, 0, 0]
+    responses = [r for g in lines(tmp_path / "run" / "rollouts" / "step_00001.jsonl") for r in g["responses"]]
+    assert (responses[6]["reward"], responses[6]["advantage"]) == (None, 0)
+
+
+def test_what_a_resume_changes_is_recorded(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path / "run", max_steps=2).train(ROWS)
+    trainer(tiny_llama, tmp_path / "run", max_steps=3).train(ROWS, resume=tmp_path / "run")
+    assert "max_steps: 3" in (tmp_path / "run" / "config.resolved.yaml").read_text()
+    assert len(lines(tmp_path / "run" / "metrics.jsonl")) == 3
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]"])
+def test_damaged_aliases_lose_no_model(tiny_llama: Path, tmp_path: Path, damage: str) -> None:
+    file = Path(os.environ["STATESET_RL_HOME"]) / "aliases.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(damage)
+    trainer(tiny_llama, tmp_path / "run").train(ROWS[:2])
+    assert aliases()["grpo_trained"] == str((tmp_path / "run" / "model").absolute())
+    assert GRPOTrainer(
+        model="grpo_trained",
+        reward_function=count_e,
+        output_dir=str(tmp_path / "again"),
+        **{k: v for k, v in SETTINGS.items() if k not in ("output_dir",)},
+    ).train(ROWS[:2]).policy.name == str((tmp_path / "run" / "model").absolute())
+
+
+def test_an_unwritable_home_loses_no_model(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATESET_RL_HOME", "/dev/null/x")
+    trainer(tiny_llama, tmp_path / "run").train(ROWS[:2])
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+    assert any("not named" in e["message"] for e in lines(tmp_path / "run" / "events.jsonl"))
+
+
+def test_reward_std_over_steps_is_that_of_the_means(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    metrics = lines(tmp_path / "run" / "metrics.jsonl")
+    means = [m["reward"] for m in metrics]
+    middle = sum(means) / 4
+    assert metrics[0]["reward_std_over_steps"] is None
+    assert metrics[-1]["reward_std_over_steps"] == pytest.approx(
+        math.sqrt(sum((m - middle) ** 2 for m in means) / 3)
+    )

@@ -11,8 +11,9 @@ import json
 import math
 import os
 import shutil
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from stateset.rl.errors import CheckpointError
 from stateset.rl.policy.learner import Learner
+
+RECENT_STEPS = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class TrainerState:
         best_step: where that was.
         data_hash: fingerprint of this call's tasks and of what their order depends on.
         eval_hash: fingerprint of what `best_reward` was measured with.
+        recent_rewards: mean rewards of the last steps.
     """
 
     step: int = 0
@@ -54,6 +58,7 @@ class TrainerState:
     best_step: int | None = None
     data_hash: str = ""
     eval_hash: str = ""
+    recent_rewards: list[float] = field(default_factory=list)
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -79,9 +84,17 @@ class TrainerState:
         self.step += 1
         self.call_step += 1
         self.num_tokens += num_tokens
-        seen = [*(reward for reward in rewards if not math.isnan(reward)), *(self.reward_bounds or ())]
-        if seen:
+        scored = [reward for reward in rewards if not math.isnan(reward)]
+        if scored:
+            seen = [*scored, *(self.reward_bounds or ())]
             self.reward_low, self.reward_high = min(seen), max(seen)
+            mean = math.fsum(scored) / len(scored)
+            self.recent_rewards = [*self.recent_rewards, mean][-RECENT_STEPS:]
+
+    @property
+    def reward_std_over_steps(self) -> float:
+        """Standard deviation (n - 1) of the mean reward over the last steps; NaN before the second."""
+        return statistics.stdev(self.recent_rewards) if len(self.recent_rewards) > 1 else math.nan
 
 
 def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int) -> Path:
@@ -102,11 +115,13 @@ def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Ten
         temporary.rename(target)
         _sync(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
             f"checkpoint {target} could not be written ({error}); the earlier ones are as they were. "
             "Free some disk space (or lower keep_checkpoints), then resume the run"
         ) from error
+    finally:
+        for unfinished in folder.glob(".tmp-*"):  # of this attempt, or of a process that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return target

@@ -20,18 +20,6 @@ from typing import Any
 PACKAGES = ("stateset-rl", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_sha256(folder: Path) -> dict[str, str]:
-    """Hash of every file below a folder, by its path relative to it with forward slashes, sorted."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
-
-
 def fingerprint(parts: Iterable[str]) -> str:
     """SHA-256 of a sequence of strings; ["ab", "c"] and ["a", "bc"] differ."""
     digest = hashlib.sha256()

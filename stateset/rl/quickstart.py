@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from stateset.rl.config.load import make_config
-from stateset.rl.errors import ModelError
-from stateset.rl.policy.aliases import aliases
 from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout.model import Model
 from stateset.rl.trainer import GRPOTrainer
-
-_TAGGED = ("base", "grpo_trained")  # by a training run that finished
 
 
 def load_model(name: str) -> Model:
@@ -26,7 +21,7 @@ def load_model(name: str) -> Model:
         ModelError: an alias that names nothing (any more), or a model that cannot be loaded.
         ModelNotTrainableError: the name of a closed API model.
     """
-    return Model(load_policy(_named(name)))
+    return Model(load_policy(name))
 
 
 def train_grpo_model(
@@ -52,22 +47,5 @@ def train_grpo_model(
     Raises:
         ConfigError, DataError, RewardError, ModelError: with what to do.
     """
-    config = make_config(settings | {"model": _named(model)}, profile=profile)
+    config = make_config(settings | {"model": model}, profile=profile)
     return GRPOTrainer(reward_function=reward_fn, config=config).train(data)
-
-
-def _named(name: str) -> str:
-    """What an alias stands for; any other name as it is."""
-    target = aliases().get(name)
-    if target is None and name in _TAGGED and not Path(name).is_dir():
-        raise ModelError(
-            f"no model is called '{name}' on this machine yet: a finished `stateset-rl train FILE` or "
-            "`GRPOTrainer(...).train(data)` names its model grpo_trained and its starting point base"
-        )
-    if target is None:
-        return name
-    if Path(target).is_absolute() and not Path(target).is_dir():
-        raise ModelError(
-            f"'{name}' stands for {target}, which is gone: train again, or give the folder of another model"
-        )
-    return target

@@ -19,21 +19,20 @@ import torch
 from torch import Tensor
 
 from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
-from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
+from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
-from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, StoppedError
-from stateset.rl.evaluation.evaluate import evaluate_policy
-from stateset.rl.manifest import environment, fingerprint
-from stateset.rl.policy.aliases import tag
+from stateset.rl.keeper import Keeper, begin_run, continue_run, open_recorder, resume_run
+from stateset.rl.manifest import fingerprint
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
 from stateset.rl.policy.optimizer import learning_rate_at
+from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
@@ -44,7 +43,6 @@ from stateset.rl.rollout.sample import permutation, sample_seed
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
-from stateset.rl.tracking.run_dir import RunDirectory, new_run_path
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import RolloutGroup, StepMetrics, Task
 
@@ -74,6 +72,13 @@ class GRPOTrainer:
         ConfigError, ModelNotTrainableError: before anything is loaded.
     """
 
+    # made by the first train() call
+    model: Model
+    policy: Policy
+    engine: RolloutEngine
+    learner: Learner
+    recorder: Recorder
+
     def __init__(
         self,
         model: str | Model | None = None,
@@ -88,9 +93,10 @@ class GRPOTrainer:
         **settings: Any,
     ) -> None:
         self.config = merge_settings(config, settings)
-        self.model = model or self.config.model
-        self.reward_function = reward_function or self.config.reward
-        self.eval_reward_function = eval_reward_function or self.config.eval_reward
+        self.given_model = self.config.model if model is None else model
+        self.reward_function = self.config.reward if reward_function is None else reward_function
+        given = eval_reward_function
+        self.eval_reward_function = self.config.eval_reward if given is None else given
         self.verifier = verifier
         self.given_engine = engine
         self.on_step = on_step
@@ -98,7 +104,7 @@ class GRPOTrainer:
         self.state = TrainerState()
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
-        refuse_untrainable(self.model, self.config)
+        refuse_untrainable(self.given_model, self.config)
         for reward in (reward_function, eval_reward_function):
             if reward is not None:
                 RewardCall(reward, verifier)
@@ -149,20 +155,25 @@ class GRPOTrainer:
             other = self.eval_reward_function
             self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
             self._open_model(model)
-            self._check_lengths([*tasks, *self.held_out])
+            room = self.policy.prompt_room(config.max_response_length)
+            for task in [*tasks, *self.held_out]:
+                self.policy.encode_task(task, min(room, config.max_prompt_length))
             data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
             self.recorder = stack.enter_context(self._open_run(data_hash, resume))
-            self._loop(tasks, stack.enter_context(StopRequest()))
-            return self._finish()
+            keeper = Keeper(config, self.policy, self.engine, self.learner, self.state, self.recorder)
+            self._loop(tasks, keeper, stack.enter_context(StopRequest()))
+            keeper.finish()
+        self.model.run_dir = self.run_path
+        return self.model
 
-    def _loop(self, tasks: Sequence[Task], stop: StopRequest) -> None:
+    def _loop(self, tasks: Sequence[Task], keeper: Keeper, stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
         order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
         eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
             state.eval_hash, state.best_reward = eval_hash, None
-            self._evaluate()
+            keeper.evaluate(self.held_out, self.eval_scorer)
         deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
         last = state.call_step >= total
         while not last:
@@ -172,11 +183,15 @@ class GRPOTrainer:
                 self.on_step(metrics)
             last = state.call_step >= total or time.monotonic() >= deadline
             if last or state.step % config.eval_every == 0:
-                self._evaluate()
+                keeper.evaluate(self.held_out, self.eval_scorer)
             if last or stop.number or state.step % config.save_every == 0:
-                self._save_checkpoint()
+                keeper.save_checkpoint()
             if stop.number:
-                hint = f"stateset-rl train --resume {self.recorder.path}"
+                whole = (
+                    config.dataset and config.reward and config.model
+                )  # the command line can find all of it
+                command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
+                hint = command.format(self.recorder.path)
                 raise StoppedError(f"stopped after step {state.step}; go on with: {hint}", stop.number)
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
@@ -186,6 +201,7 @@ class GRPOTrainer:
             groups = self.rollout(tasks, number)
         with self.recorder.phase("reward"):
             scored = self.scorer.score(groups)
+        self.recorder.unscored(number, self.scorer.failures.total(), self.scorer.first_failure)
         rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
         batch = Batch.from_groups(groups)
         advantages = self.advantages(rewards, batch.groups)
@@ -198,6 +214,7 @@ class GRPOTrainer:
         counters = {
             "num_tokens": float(self.state.num_tokens),
             "epoch": self.state.call_step / self.plan.steps_per_epoch,
+            "reward_std_over_steps": self.state.reward_std_over_steps,
         }
         bounds = self.scorer.bounds or self.state.reward_bounds
         metrics = measure(scored, learned | counters, step=number, bounds=bounds)
@@ -277,7 +294,7 @@ class GRPOTrainer:
                     "this trainer's run has its model: make another GRPOTrainer for another one"
                 )
             return
-        chosen = _given(model, self.model, missing=_MISSING.format(what="model"))
+        chosen = _given(model, self.given_model, missing=_MISSING.format(what="model"))
         if isinstance(chosen, Model):
             refuse_reloading(chosen.policy, self.config)
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
@@ -288,78 +305,22 @@ class GRPOTrainer:
         self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
 
-    def _check_lengths(self, tasks: Sequence[Task]) -> None:
-        room = self.policy.max_length - self.config.max_response_length
-        if room < 1:
-            raise ConfigError(
-                f"max_response_length {self.config.max_response_length} leaves no room for a prompt: this "
-                f"model reads {self.policy.max_length} tokens, prompt and response together"
-            )
-        for task in tasks:
-            self.policy.encode_task(task, min(room, self.config.max_prompt_length))
-
     def _open_run(self, data_hash: str, resume: str | os.PathLike[str] | None) -> Recorder:
         """A new run directory in the first call; the same one in later calls and in a resume."""
-        config = self.config
         if resume is not None:
-            run = RunDirectory.reopen(Path(resume))
-            self.state = restore(run.path, self.learner, data_hash)
-            run.truncate_after(self.state.step)
+            run, self.state = resume_run(Path(resume), self.config, self.learner, data_hash)
             self.engine.load_weights(self.policy)
         elif self.run_path is not None:
-            run = RunDirectory.reopen(self.run_path)
+            run = continue_run(self.run_path, self.config, self.policy)
             self.state.begin_call()
         else:
-            path = Path(config.output_dir) if config.output_dir else new_run_path()
-            manifest = {
-                "model": self.policy.name, "project": str(config.folder), "data_sha256": data_hash,
-                "environment": environment(),
-            }  # fmt: skip
-            settings = acting_values(config) | {"model": self.policy.name}
-            run = RunDirectory.create(path, config=settings, manifest=manifest)
+            run = begin_run(self.config, self.policy, data_hash)
         self.run_path, self.state.data_hash = run.path, data_hash
-        recorder = Recorder.of_run(
-            run, config, self.plan,
-            step=self.state.step, last_step=self.state.step - self.state.call_step + self.plan.total_steps,
-            num_parameters=self.policy.num_parameters, device=self.policy.device.type, trackers=self.trackers,
-        )  # fmt: skip
-        for notice in (*config.notices, *self.policy.notices, self.scorer.notice):
+        recorder = open_recorder(run, self.config, self.plan, self.policy, self.state, self.trackers)
+        for notice in (*self.config.notices, *self.policy.notices, self.scorer.notice):
             if notice:
                 recorder.notice(self.state.step, notice)
         return recorder
-
-    def _evaluate(self) -> None:
-        """Score greedy answers to the held-out tasks; keep the weights of the best mean in `best/`."""
-        state, config = self.state, self.config
-        if not self.held_out:
-            return
-        with self.recorder.phase("evaluation"):
-            found = evaluate_policy(
-                self.policy, self.engine, self.held_out, self.eval_scorer.score,
-                max_tokens=config.max_response_length, max_prompt_length=config.max_prompt_length,
-            )  # fmt: skip
-        best = state.improves(found.reward)
-        self.recorder.evaluation(state.step, found.reward, found.parts, found.groups, best=best)
-        if best:
-            self._save_model("best")
-
-    def _save_checkpoint(self) -> None:
-        with self.recorder.phase("checkpoint"):
-            folder = self.recorder.path / "checkpoints"
-            save_checkpoint(folder, self.state, self.learner.state_tensors(), self.config.keep_checkpoints)
-
-    def _save_model(self, name: str) -> Path:
-        run = self.recorder.path
-        lineage = {"base": self.policy.name, "run": str(run.absolute()), "objective": self.config.objective}
-        facts = {"step": self.state.step, "data_sha256": self.state.data_hash}
-        return self.policy.save(run / name, lineage | facts)
-
-    def _finish(self) -> Model:
-        assert isinstance(self.model, Model)
-        tag("base", self.policy.name)
-        tag("grpo_trained", self._save_model("model"))
-        self.model.run_dir = self.recorder.path
-        return self.model
 
 
 def _fingerprint(tasks: Sequence[Task], *facts: object) -> str:

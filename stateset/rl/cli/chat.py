@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stateset.rl.cli import show
-from stateset.rl.cli.generate import MaxNewTokens, ModelName
+from stateset.rl.cli.generate import MaxNewTokens, ModelName, accept_any_bytes, is_unicode, prompt_room
 from stateset.rl.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def chat(
     from stateset.rl.quickstart import load_model
 
     names = [model] if other is None else [model, other]
-    talks = [Conversation(name, load_model(name)) for name in names]
+    models = [load_model(name) for name in names]
+    for loaded in models:
+        prompt_room(loaded.policy, max_new_tokens)
+    talks = [Conversation(name, loaded) for name, loaded in zip(names, models, strict=True)]
     show.note("/reset starts anew, /exit ends")
     for line in _lines():
         if line == "/exit":
@@ -66,7 +69,8 @@ def chat(
 
 
 def _lines() -> Iterator[str]:
-    """What the user types, or the lines of a pipe; blank lines are passed over."""
+    """What the user types, or the lines of a pipe; blank and unreadable lines are passed over."""
+    accept_any_bytes()
     while True:
         if sys.stdin.isatty():
             show.note("")
@@ -75,7 +79,11 @@ def _lines() -> Iterator[str]:
         line = sys.stdin.readline()
         if not line:
             return
-        if line.strip():
+        if not is_unicode(line):
+            show.note(
+                "error: that line is not valid UTF-8 and was left out: type it again, or set a UTF-8 locale"
+            )
+        elif line.strip():
             yield line.strip()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stateset.rl.cli import show
-from stateset.rl.cli.generate import AsJson, MaxNewTokens, ModelName
+from stateset.rl.cli.generate import AsJson, MaxNewTokens, ModelName, prompt_room
 from stateset.rl.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def evaluate(
     from stateset.rl.rewards.resolve import resolve_reward
 
     tasks = load_tasks(data)
-    if out is not None and not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if out is not None:
+        _refuse_unwritable(out)
     function, file = resolve_reward(reward, Path.cwd())
     show.note(f"reward  {reward} ({file})")
     found = _evaluate(model, tasks, function, max_new_tokens)
@@ -43,11 +43,20 @@ def evaluate(
         show.data_json(_result(found, model=model, data=str(data), reward=reward))
     else:
         _show(found)
+    _note_unscored(found)
     if min_reward is not None and not found.reward >= min_reward:  # a mean of nothing is no pass
         raise GateError(
             f"mean reward {show.number(found.reward)} is below --min-reward {min_reward}: "
             "read the answers (--out FILE.jsonl) before you train longer or change the gate"
         )
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """Before all the work, not after it."""
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder: name a file, for example {out / 'answers.jsonl'}")
 
 
 def _evaluate(model: str, tasks: list[Task], function: Any, max_new_tokens: int) -> Evaluation:
@@ -56,6 +65,7 @@ def _evaluate(model: str, tasks: list[Task], function: Any, max_new_tokens: int)
     from stateset.rl.rewards.score import RewardScorer
 
     loaded = load_model(model)
+    room = prompt_room(loaded.policy, max_new_tokens)
     with RewardScorer(function) as scorer:
         if scorer.notice:
             show.note(f"note: {scorer.notice}")
@@ -65,7 +75,7 @@ def _evaluate(model: str, tasks: list[Task], function: Any, max_new_tokens: int)
             tasks,
             scorer.score,
             max_tokens=max_new_tokens,
-            max_prompt_length=loaded.policy.max_length - max_new_tokens,
+            max_prompt_length=room,
         )
 
 
@@ -84,6 +94,14 @@ def _show(found: Evaluation) -> None:
     for name, value in found.parts.items():
         show.data(f"  {name}  {show.number(value)}")
     show.data(f"scored  {found.num_scored} of {len(found.groups)} answers")
+
+
+def _note_unscored(found: Evaluation) -> None:
+    """Why the first answer without a score has none."""
+    missing = [answer for answer in map(_answer, found.groups) if answer["reward"] is None]
+    if missing:
+        reason = missing[0]["reason"] or "the reward gave no reason"
+        show.note(f"note: {len(missing)} unscored; the first is the answer to {missing[0]['id']}: {reason}")
 
 
 def _write_answers(file: Path, found: Evaluation) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from stateset.rl.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +20,25 @@ class HeldOut:
 
 
 def read_held_out(run: Path) -> HeldOut | None:
-    """The first, last and best evaluation of a run; None if it had none."""
+    """The first, last and best evaluation of a run; None if it had none.
+
+    Raises:
+        DataError: its file is damaged.
+    """
     from stateset.rl.tracking.read_runs import read_jsonl
 
-    lines = list(read_jsonl(run / "eval" / "summary.jsonl"))
-    if not lines:
-        return None
+    file = run / "eval" / "summary.jsonl"
+    lines = list(read_jsonl(file))
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, dict) or not {"reward", "step"} <= line.keys():
+            raise DataError(
+                f"{file}:{number} is damaged (it has no reward or step): remove that line, "
+                "or restore the file"
+            )
+    return _summarize(lines) if lines else None
+
+
+def _summarize(lines: list[dict[str, Any]]) -> HeldOut:
     scored = [line for line in lines if line["reward"] is not None]
     best = max(scored, key=lambda line: float(line["reward"]), default={"reward": None, "step": None})
     return HeldOut(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +36,8 @@ def split_words(words: Sequence[str] | None, config_file: Path | None) -> tuple[
         ConfigError: more than one file.
     """
     given = words or []
-    overrides = [word for word in given if "=" in word and not Path(word).is_file()]
+    # os.path: a value may be longer than a file name can be, which Path.is_file takes for an error
+    overrides = [word for word in given if "=" in word and not os.path.isfile(word)]
     files = [Path(word) for word in given if word not in overrides] + ([config_file] if config_file else [])
     if len(files) > 1:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from stateset.rl.cli import show
 from stateset.rl.cli.held_out import read_held_out
-from stateset.rl.errors import ConfigError
+from stateset.rl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from stateset.rl.tracking.read_runs import Run
@@ -44,31 +45,46 @@ def runs(
 
 
 def _show_list(found: list[Run], root: str, as_json: bool) -> None:
+    summaries = [_listed(run) for run in found]
     if as_json:
-        show.data_json([_summary(run) for run in found])
+        show.data_json(summaries)
+    elif found:
+        show.data_table(("run", "status", "steps", "reward", "best held-out"), list(map(_cells, summaries)))
+    for summary in summaries:
+        if summary["status"] == "damaged":
+            show.note(f"note: {summary['error']}")
+    if (Path(root) / "manifest.json").is_file():
+        show.note(f"{root} is itself a run: stateset-rl runs show {shlex.quote(root)}")
     elif not found:
         show.note(f"no runs in {root}: `stateset-rl train FILE` makes one, or name another folder")
-    else:
-        rows = [_cells(run) for run in found]
-        show.data_table(("run", "status", "steps", "reward", "best held-out"), rows)
+
+
+def _listed(run: Run) -> dict[str, Any]:
+    """The summary of a run; one whose evaluations cannot be read is damaged too."""
+    from stateset.rl.tracking.read_runs import damaged_run
+
+    try:
+        return _summary(run)
+    except DataError as error:
+        return _summary(damaged_run(run.path, error))
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    held_out = read_held_out(run.path)
+    held_out = None if run.status == "damaged" else read_held_out(run.path)
     return {
         "run": str(run.path),
         "status": run.status,
         "error": run.error,
         "steps": run.last_step,
-        "reward": run.metrics[-1]["reward"] if run.metrics else None,
+        "reward": run.metrics[-1].get("reward") if run.metrics else None,
         "held_out": asdict(held_out) if held_out else None,
     }
 
 
-def _cells(run: Run) -> list[str]:
-    summary = _summary(run)
+def _cells(summary: dict[str, Any]) -> list[str]:
     best = summary["held_out"]["best"] if summary["held_out"] else None
-    return [str(run.path), run.status, str(run.last_step), show.number(summary["reward"]), show.number(best)]
+    words = [summary["run"], summary["status"], str(summary["steps"])]
+    return [*words, show.number(summary["reward"]), show.number(best)]
 
 
 def _show_run(run: Run, as_json: bool) -> None:
@@ -90,8 +106,8 @@ def _facts(run: Run) -> dict[str, str]:
         "run": str(run.path),
         "status": run.status,
         "error": run.error,
-        "started": run.manifest["started"],
-        "ended": run.manifest["ended"],
+        "started": run.manifest.get("started"),
+        "ended": run.manifest.get("ended"),
         "model": run.manifest.get("model"),
         "held-out": held_out
         and f"{show.number(held_out.before)} -> {show.number(held_out.after)}, "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +62,13 @@ def _config_of_run(
     chosen = {
         key: where for key, where in config.origins.items() if where == "override"
     }  # not every recorded key
-    return config.with_provenance(Provenance(config.notices, chosen, Path(manifest["project"])))
+    notices = _notices_about(chosen, config.notices)
+    return config.with_provenance(Provenance(notices, chosen, Path(manifest["project"])))
+
+
+def _notices_about(keys: Mapping[str, str], notices: Sequence[str]) -> tuple[str, ...]:
+    """Those that name one of the keys; a record holds every key, so the others may be about nobody's choice."""
+    return tuple(text for text in notices if any(re.search(rf"\b{key}\b", text) for key in keys))
 
 
 def _announce(config: Config) -> None:

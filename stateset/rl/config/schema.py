@@ -16,7 +16,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -31,6 +30,8 @@ from stateset.rl.errors import ConfigError
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
 PlainKL = Literal["kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3"]
 StraightThroughKL = Literal["kl+", "k1+", "abs+", "mse+", "k2+", "low_var_kl+", "k3+"]
 KLLossType = Literal[PlainKL, StraightThroughKL]
@@ -98,14 +99,17 @@ class Config(BaseModel):
     strategy: Literal["ddp"] = Field("ddp", description="How a distributed run shares the work.")
 
     lora: bool = Field(False, description="Trains a low-rank adapter on all linear layers, not every weight.")
-    lora_rank: PositiveInt = Field(16, description="Rank of the adapter.")
-    lora_alpha: PositiveInt = Field(32, description="Scale of the adapter: its output counts alpha / rank.")
+    lora_rank: PositiveInt = Field(16, le=4096, description="Rank of the adapter.")
+    lora_alpha: Count = Field(32, description="Scale of the adapter: its output counts alpha / rank.")
 
     learning_rate: PositiveFloat = Field(
-        None, validate_default=True, description="Peak learning rate of AdamW; null: 1e-6, with LoRA 1e-5."
+        None,
+        le=1,
+        validate_default=True,
+        description="Peak learning rate of AdamW; null: 1e-6, with LoRA 1e-5.",
     )
     betas: tuple[Beta, Beta] = Field((0.9, 0.99), strict=False, description="The two moment decays of AdamW.")
-    weight_decay: NonNegativeFloat = Field(0.0, description="Decoupled weight decay of AdamW.")
+    weight_decay: Weight = Field(0.0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: PositiveFloat = Field(1.0, description="Gradients longer than this are scaled down to it.")
     warmup_steps: NonNegativeInt = Field(
         5, description="Steps of linear warm-up, in the first `train()` call only."
@@ -116,10 +120,10 @@ class Config(BaseModel):
     )
 
     rollout_n: int = Field(
-        8, ge=2, description="Responses to each prompt; their mean is the baseline, so at least two."
+        8, ge=2, le=4096, description="Responses to each prompt; their mean is the baseline, so at least two."
     )
-    batch_size: PositiveInt = Field(32, description="Prompts in one training step.")
-    epochs: PositiveInt = Field(1, description="Passes over the training rows.")
+    batch_size: Count = Field(32, description="Prompts in one training step.")
+    epochs: Count = Field(1, description="Passes over the training rows.")
     max_steps: PositiveInt | None = Field(None, description="Ends training after so many steps; null: never.")
     max_minutes: PositiveFloat | None = Field(
         None, description="Ends training after so many minutes, at a step's end; null: never."
@@ -129,13 +133,11 @@ class Config(BaseModel):
         validate_default=True,
         description="Responses (not prompts) in one mini-batch; null: `batch_size x rollout_n`.",
     )
-    ppo_epochs: PositiveInt = Field(1, description="Passes over the responses of one step.")
+    ppo_epochs: PositiveInt = Field(1, le=1000, description="Passes over the responses of one step.")
     gradient_accumulation_steps: PositiveInt = Field(1, description="Mini-batches in one optimizer update.")
-    temperature: PositiveFloat = Field(1.0, description="Sampling temperature in training.")
-    max_prompt_length: PositiveInt = Field(
-        2048, description="Most tokens of a prompt; a longer one is refused."
-    )
-    max_response_length: PositiveInt = Field(256, description="Most tokens of one response.")
+    temperature: float = Field(1.0, ge=0.01, le=100, description="Sampling temperature in training.")
+    max_prompt_length: Count = Field(2048, description="Most tokens of a prompt; a longer one is refused.")
+    max_response_length: Count = Field(256, description="Most tokens of one response.")
 
     adv_estimator: Literal["grpo", "rloo"] = Field("grpo", description="How rewards become advantages.")
     norm_adv_by_std: bool = Field(
@@ -150,7 +152,7 @@ class Config(BaseModel):
         3.0, description="Bound on the loss of a response worse than average; null: no bound."
     )
     use_kl_loss: bool = Field(False, description="Adds a KL term that holds the policy near its start.")
-    kl_loss_coef: NonNegativeFloat = Field(0.001, description="Weight of the KL term.")
+    kl_loss_coef: Weight = Field(0.001, description="Weight of the KL term.")
     kl_loss_type: KLLossType = Field(
         "low_var_kl+", description="KL estimate; `+` keeps its value and takes the gradient that is right."
     )
@@ -159,10 +161,10 @@ class Config(BaseModel):
         "token-mean",
         description="How token losses become one; seq-mean-token-sum-norm divides by max_response_length.",
     )
-    entropy_coef: NonNegativeFloat = Field(0.0, description="Weight of an entropy bonus.")
+    entropy_coef: Weight = Field(0.0, description="Weight of an entropy bonus.")
 
     reward_timeout_seconds: PositiveFloat = Field(
-        30.0, description="A reward call that takes longer leaves its response unscored."
+        30.0, le=1_000_000, description="A reward call that takes longer leaves its response unscored."
     )
     eval_every: PositiveInt = Field(20, description="Steps between evaluations on `eval_dataset`.")
     save_every: PositiveInt = Field(50, description="Steps between checkpoints.")

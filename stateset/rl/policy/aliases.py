@@ -8,7 +8,10 @@ from pathlib import Path
 
 import platformdirs
 
+from stateset.rl.errors import ModelError
 from stateset.rl.manifest import write_json_atomic
+
+_TAGGED = ("base", "grpo_trained")  # by a training run that finished
 
 
 def alias_file() -> Path:
@@ -30,5 +33,27 @@ def aliases() -> dict[str, str]:
     file = alias_file()
     if not file.is_file():
         return {}
-    found: dict[str, str] = json.loads(file.read_text())
-    return found
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        return {}  # damaged: the next finished run writes it anew
+    return found if isinstance(found, dict) else {}
+
+
+def named(name: str) -> str:
+    """What an alias stands for; any other name as it is.
+
+    Raises:
+        ModelError: an alias that names nothing (any more).
+    """
+    target = aliases().get(name)
+    if target is None and name in _TAGGED and not Path(name).is_dir():
+        raise ModelError(
+            f"no model is called '{name}' on this machine yet: a finished `stateset-rl train FILE` or "
+            "`GRPOTrainer(...).train(data)` names its model grpo_trained and its starting point base"
+        )
+    if target is not None and Path(target).is_absolute() and not Path(target).is_dir():
+        raise ModelError(
+            f"'{name}' stands for {target}, which is gone: train again, or give the folder of another model"
+        )
+    return target or name

@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
+from stateset.rl.policy.aliases import named
 from stateset.rl.policy.attention import ATTENTION
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
@@ -45,7 +46,7 @@ def load_policy(
     """Load a model for training or generation.
 
     Args:
-        name: hub id, folder (a full model or a PEFT adapter), or a key of `OFFLINE_MODELS`.
+        name: hub id, folder (a full model or a PEFT adapter), a key of `OFFLINE_MODELS`, or an alias.
         device: auto, cpu, cuda or mps (mps is untested).
         dtype: auto (bf16 where the machine computes it natively), bf16, fp32, or fp16 (a GPU only).
         lora_rank: train a LoRA adapter of this rank on all linear layers instead of all weights.
@@ -58,6 +59,7 @@ def load_policy(
         ConfigError: a device or precision that this machine does not have.
     """
     _refuse_closed_model(name)
+    name = named(name)
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
     folder, base = _locate(name)

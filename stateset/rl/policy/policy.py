@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stateset.rl.errors import DataError, ModelError
+from stateset.rl.errors import ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
@@ -128,6 +128,20 @@ class Policy:
                 f"{self.max_length} tokens, prompt and response together)"
             )
         return ids
+
+    def prompt_room(self, max_response_length: int, key: str = "max_response_length") -> int:
+        """Tokens that a prompt may have beside a response of this length.
+
+        Raises:
+            ConfigError: there is no room at all; `key` is what the message tells the user to lower.
+        """
+        room = self.max_length - max_response_length
+        if room < 1:
+            raise ConfigError(
+                f"{key} {max_response_length} leaves no room for a prompt: this model reads "
+                f"{self.max_length} tokens, prompt and response together"
+            )
+        return room
 
     def decode(self, token_ids: tuple[int, ...] | list[int]) -> str:
         """Text of response tokens, special tokens left out."""

@@ -1,7 +1,8 @@
 """A reward's worker process, seen from the parent: started when needed, killed past its limit, started again.
 
 It is a fresh interpreter that imports the reward's module and never the user's main script, which may be
-the one that trains. What the reward prints goes to stderr; the messages have a socket of their own.
+the one that trains. What the reward prints goes to stderr; the messages have a socket of their own,
+numbered so that no reply is taken for another request's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from types import FunctionType
 from typing import Any
 
 from stateset.rl.errors import RewardError
-from stateset.rl.rewards.worker import Reply
+from stateset.rl.rewards.worker import Reply, numbered, split_number
 
 START_SECONDS = 120.0  # the reward's module may import torch on a cold disk
 MAX_LOST_IN_A_ROW = 3
@@ -62,12 +63,14 @@ class WorkerProcess:
         self._name = name
         self._running: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._lost_in_a_row = 0
+        self._number = 0  # of the latest request
 
     def ask(self, units: bytes, seconds: float) -> list[Reply]:
         """Score packed units.
 
         Raises:
-            WorkerLostError: no answer within `seconds`, or the process died; the next call starts another.
+            WorkerLostError: no answer within `seconds`, or another request's, or the process died; the next
+                call starts another process.
             RewardError: the reward's module cannot be imported, or workers are lost again and again.
         """
         try:
@@ -110,7 +113,12 @@ class WorkerProcess:
                     f"the reward `{self._name}` cannot be loaded in its worker process: {refused}. "
                     "A fresh interpreter must be able to import its module"
                 )
-        return _exchange(*self._running, units, seconds)
+        self._number += 1
+        answer = _exchange(*self._running, numbered(self._number, units), seconds)
+        number, replies = split_number(answer)
+        if number != self._number:
+            raise WorkerLostError("answered twice; a reward must not write to its worker's connection")
+        return replies
 
 
 def _start() -> tuple[subprocess.Popen[bytes], Connection]:

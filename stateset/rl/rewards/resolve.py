@@ -7,6 +7,7 @@ with `@reward`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -27,12 +28,12 @@ _entered: set[Path] = set()  # the project's folder, where it was not on sys.pat
 def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
     """Return the reward called `name`, instantiated if it is a class, and the file that defines it.
 
-    The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
+    What the reward's module prints meanwhile goes to stderr. The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
     import its neighbours, in the worker process too.
 
     Raises:
         ConfigError: a malformed name; no such file or object; outside the folder; not marked as a reward; a
-            module that fails when imported.
+            module that fails when imported, or a class when instantiated; `sys.exit` is a failure too.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -105,7 +106,8 @@ def _candidates(module: str, folder: Path) -> tuple[Path, Path]:
 
 def _imported(module: str, name: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's, which may print JSON there
+            return importlib.import_module(module)
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"reward {name!r}: importing its module failed: {describe_failure(error)}"
@@ -126,8 +128,9 @@ def _reward(module: ModuleType, attribute: str, name: str) -> Any:
     if not isinstance(found, type):
         return found
     try:
-        return found()
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            return found()
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"reward {name!r}: {attribute}() failed: {describe_failure(error)}. A project file names an "
             "object, or a class that needs no arguments"

@@ -41,6 +41,7 @@ class RewardScorer:
         bounds: the reward's lowest and highest value, or None.
         notice: one line for the user, or None.
         failures: responses that could not be scored so far, by "raised", "timed out" and "crashed".
+        first_failure: the first of them, with its task and the reason, or None.
 
     Raises:
         ConfigError: the reward or an argument is of the wrong kind.
@@ -64,6 +65,7 @@ class RewardScorer:
         self.name = self._call.name
         self.bounds = self._call.bounds
         self.failures: Counter[str] = Counter()
+        self.first_failure: str | None = None
         self.notice: str | None = None
         self._local: UnitRunner | None = None
         self._workers: list[WorkerProcess] = []
@@ -99,7 +101,7 @@ class RewardScorer:
         """
         units = [unit for group in groups for unit in self._call.units(group)]
         replies = list(self._replies(units))
-        self._count(replies, len(groups))
+        self._count(units, replies, len(groups))
         scores = (score for reply in replies for score in reply.scores)
         return [
             ScoredGroup(group=group, scores=tuple(islice(scores, len(group.rollouts)))) for group in groups
@@ -158,14 +160,16 @@ class RewardScorer:
                 f"({error}): keep to text, numbers, lists and mappings in the rows"
             ) from error
 
-    def _count(self, replies: Sequence[Reply], num_groups: int) -> None:
+    def _count(self, units: Sequence[Unit], replies: Sequence[Reply], num_groups: int) -> None:
         """Count failures; a reward that never worked, or fails for several whole groups, ends the run."""
-        lost = [reply for reply in replies if reply.failure]
-        for reply in lost:
+        lost = [(unit[0], reply) for unit, reply in zip(units, replies, strict=True) if reply.failure]
+        for sample, reply in lost:
             self.failures[reply.failure] += len(reply.scores)
+            said = f"task {sample.task_id!r}, sample {sample.index}: {reply.scores[0].reason}"
+            self.first_failure = self.first_failure or said
         if lost and len(lost) == len(replies) and (num_groups > 1 or not self._ever_worked):
             raise RewardError(
                 f"the reward `{self.name}` failed for every response of this step; "
-                f"the first one: {lost[0].scores[0].reason}"
+                f"the first one: {lost[0][1].scores[0].reason}"
             )
         self._ever_worked = self._ever_worked or len(lost) < len(replies)

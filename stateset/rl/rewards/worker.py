@@ -1,8 +1,8 @@
 """Scoring itself: a reward is called on units; what fails in the user's code becomes a reply, not an error.
 
 `UnitRunner` does it, in this process or in a worker. `main` is a worker's life: it receives the pickled
-reward, then batches of units, and answers each; it ends when the other end of the connection is closed.
-`process.py` is that end.
+reward, then numbered batches of units, and answers each under its number; it ends when the other end of
+the connection is closed. `process.py` is that end. A child that the reward forks never answers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import os
 import pickle
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -25,6 +25,7 @@ from stateset.rl.rewards.result import Sample
 from stateset.rl.types import Score
 
 ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
+NUMBER_BYTES = 8  # before each request and each reply
 
 Unit = Sequence[Sample]
 
@@ -50,6 +51,27 @@ def failed(unit: Unit, failure: str, reason: str) -> Reply:
 def timed_out(unit: Unit, timeout_seconds: float) -> Reply:
     """Return the reply of a unit that took too long."""
     return failed(unit, "timed out", f"timed out after {timeout_seconds:g} s")
+
+
+def numbered(number: int, message: bytes) -> bytes:
+    """Put the request's number before a request or its reply."""
+    return number.to_bytes(NUMBER_BYTES) + message
+
+
+def split_number(message: bytes) -> tuple[int, bytes]:
+    """Undo `numbered`."""
+    return int.from_bytes(message[:NUMBER_BYTES]), message[NUMBER_BYTES:]
+
+
+@contextlib.contextmanager
+def forks_end_here() -> Iterator[None]:
+    """End a child that the code inside forked and that came back: it must not go on as its parent."""
+    process_id = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process_id:
+            os._exit(0)
 
 
 class UnitRunner:
@@ -78,7 +100,9 @@ class UnitRunner:
 
     def _attempt(self, unit: Unit) -> Reply:
         try:
-            return Reply(scores=self._call.scores(unit, self._call.function(**self._call.arguments(unit))))
+            with forks_end_here():
+                result = self._call.function(**self._call.arguments(unit))
+            return Reply(scores=self._call.scores(unit, result))
         except RewardError as error:
             return Reply(broken=str(error))
         except (Exception, SystemExit) as error:
@@ -91,7 +115,8 @@ class UnitRunner:
         limit = asyncio.timeout(self._timeout_seconds)
         try:
             async with limit:
-                result = await self._call.function(**self._call.arguments(unit))
+                with forks_end_here():
+                    result = await self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
         except RewardError as error:
             return Reply(broken=str(error))
@@ -112,15 +137,16 @@ def main(descriptor: int) -> NoReturn:
 def _serve(connection: Connection) -> None:
     setup = connection.recv_bytes()
     try:
-        reward, verifier, timeout_seconds = pickle.loads(setup)
-        runner = UnitRunner(RewardCall(reward, verifier), timeout_seconds)
+        with forks_end_here():
+            reward, verifier, timeout_seconds = pickle.loads(setup)
+            runner = UnitRunner(RewardCall(reward, verifier), timeout_seconds)
     except (Exception, SystemExit) as error:
         connection.send_bytes(describe_failure(error).encode())
         return
     connection.send_bytes(b"")
     while True:
-        units = pickle.loads(connection.recv_bytes())
+        number, units = split_number(connection.recv_bytes())
         signal.setitimer(signal.ITIMER_REAL, timeout_seconds + ORPHAN_SECONDS)
-        replies = runner.run(units)
+        replies = runner.run(pickle.loads(units))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send_bytes(pickle.dumps(replies))
+        connection.send_bytes(numbered(number, pickle.dumps(replies)))

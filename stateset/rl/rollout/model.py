@@ -61,13 +61,15 @@ class Model:
         ):
             if not value >= least:
                 raise ConfigError(f"{name} is {value}: give a number from {least} on")
+        room = self.policy.prompt_room(max_new_tokens, "max_new_tokens")
         task = Task(id="prompt", prompt=prompt if isinstance(prompt, str) else tuple(prompt))
         [group] = collect_groups(
             self.engine, self.policy, [task],
             num_samples=num_returns,
-            sampling=Sampling(temperature=temperature, max_tokens=max_new_tokens,
-            stop_ids=self.policy.stop_ids), max_prompt_length=self.policy.max_length - max_new_tokens,
-            run_seed=seed, purpose="generate",
+            sampling=Sampling(
+                temperature=temperature, max_tokens=max_new_tokens, stop_ids=self.policy.stop_ids
+            ),
+            max_prompt_length=room, run_seed=seed, purpose="generate",
         )  # fmt: skip
         return [rollout.text for rollout in group.rollouts]
 

@@ -37,6 +37,7 @@ class Recorder:
         self._trackers = trackers
         self._seconds: dict[str, float] = {}
         self._step_started = time.monotonic()
+        self._said_unscored = False
 
     @classmethod
     def of_run(
@@ -121,6 +122,12 @@ class Recorder:
                     step=step, avg_reward=nan, reward_std=nan, kl_div=nan, quality_score=nan, values=values
                 )
             )
+
+    def unscored(self, step: int, count: int, first: str | None) -> None:
+        """Responses that could not be scored so far, with the first reason; said once a call."""
+        if count and not self._said_unscored:
+            self._said_unscored = True
+            self.notice(step, f"{count} responses could not be scored and do not train; the first: {first}")
 
     def notice(self, step: int, message: str) -> None:
         """Something that the user should know."""

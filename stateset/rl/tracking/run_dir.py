@@ -60,15 +60,14 @@ class RunDirectory:
             run = cls(path, _take_lock(path))
             for folder in ("rollouts", "eval", "checkpoints"):
                 (path / folder).mkdir(exist_ok=True)
-            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-            write_text_atomic(path / "config.resolved.yaml", text)
+        run._write_config(config)
         run._write_manifest(
             {**manifest, "status": "running", "started": _now(), "ended": None, "error": None}
         )
         return run
 
     @classmethod
-    def reopen(cls, path: Path) -> RunDirectory:
+    def reopen(cls, path: Path, config: Mapping[str, Any]) -> RunDirectory:
         """Go on in the folder of an earlier run; `truncate_after` then drops what came after its checkpoint.
 
         Raises:
@@ -76,6 +75,7 @@ class RunDirectory:
         """
         manifest = dict(read_run(path).manifest)
         run = cls(path, _take_lock(path))
+        run._write_config(config)
         run._write_manifest(manifest | {"status": "running", "ended": None, "error": None})
         return run
 
@@ -147,6 +147,11 @@ class RunDirectory:
             self._write_manifest(manifest | {"status": status, "ended": _now(), "error": error})
         finally:
             os.close(self._lock)
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        path = self.path / "config.resolved.yaml"
+        with _writing(path):
+            write_text_atomic(path, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         path = self.path / "manifest.json"

@@ -16,8 +16,6 @@ from stateset.rl.errors import ConfigError, RewardError
 Function = TypeVar("Function", bound=Callable[..., Any])
 Verify = Callable[[str, str, Mapping[str, Any]], bool]
 
-_MARK = "__stateset_rl_verifier__"
-
 
 class Verifier(ABC):
     """Base for verifiers that hold settings; a plain function does as well."""
@@ -28,19 +26,13 @@ class Verifier(ABC):
 
 
 def verifier(function: Function) -> Function:
-    """Mark a function as a verifier, so that a project file may name it.
+    """Check where a function is defined that it has a verifier's shape; it stays as it is.
 
     Raises:
         ConfigError: it does not take (question, answer) or (question, answer, context).
     """
     make_verifier(function)
-    setattr(function, _MARK, True)
     return function
-
-
-def is_verifier(value: object) -> bool:
-    """Whether `value` is a verifier or was marked with `@verifier`."""
-    return isinstance(value, Verifier) or getattr(value, _MARK, False) is True
 
 
 def make_verifier(function: Callable[..., Any]) -> Verify:
