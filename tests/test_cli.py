@@ -131,6 +131,9 @@ def test_resume_goes_on_from_the_runs_own_settings(inside: Project, capsys, monk
     assert json.loads(second.out)["steps"] == 3
     assert metrics.read_text().startswith(before)
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [1, 2, 3]
+    assert "never acts" not in second.err  # the record holds clip_ratio, nobody chose it
+    third = call(capsys, "train", "--resume", "shop/runs/resumed", "max_steps=4", "clip_ratio=0.1")
+    assert "clip_ratio never acts" in third.err
     refused = call(capsys, "train", "shop/project.yaml", "--resume", "shop/runs/resumed")
     assert (refused.code, refused.out) == (2, "")
     assert "leave out shop/project.yaml" in refused.err
@@ -166,6 +169,21 @@ def test_a_gate_on_nothing_scored_says_no(inside: Project, capsys) -> None:
                 "--reward", "nothing:unscorable", "--min-reward", "-5", "--json")  # fmt: skip
     assert done.code == 3
     assert json.loads(done.out)["mean_reward"] is None
+    assert "2 unscored; the first is the answer to sample-1: " in done.err
+
+
+def test_evaluate_tells_why_an_answer_has_no_score(inside: Project, capsys) -> None:
+    second = json.loads(Path("heldout.jsonl").read_text().splitlines()[1])["prompt"]
+    Path("picky.py").write_text(
+        "from stateset.rl import reward\n@reward\ndef picky(response, prompt):\n"
+        f"    if prompt == {second!r}:\n        raise ValueError('no gold answer')\n    return 1.0\n"
+    )
+    done = call(capsys, "evaluate", str(inside.model), "--data", "heldout.jsonl", "--max-new-tokens", "4",
+                "--reward", "picky:picky")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "scored  1 of 2 answers" in done.out
+    assert "1 unscored; the first is the answer to sample-2: " in done.err
+    assert "no gold answer" in done.err
 
 
 def test_generate_gives_n_answers_of_the_seed(inside: Project, capsys, monkeypatch) -> None:
@@ -230,6 +248,30 @@ def test_runs_lists_and_shows_what_the_files_say(inside: Project, capsys) -> Non
     none = call(capsys, "runs", "elsewhere")
     assert (none.code, none.out) == (0, "")
     assert "no runs in elsewhere" in none.err
+
+
+def test_damaged_runs_are_listed_beside_the_others(inside: Project, capsys, tmp_path: Path) -> None:
+    for name, manifest in (
+        ("good", '{"status": "finished"}'),
+        ("bad", "{}"),
+        ("torn", '{"status": "failed"}'),
+    ):
+        (tmp_path / name / "eval").mkdir(parents=True)
+        (tmp_path / name / "manifest.json").write_text(manifest)
+    (tmp_path / "torn" / "eval" / "summary.jsonl").write_text("{}\n")
+    done = call(capsys, "runs", str(tmp_path))
+    assert done.code == 0
+    found = {Path(line.split()[0]).name: line.split()[1] for line in done.out.splitlines()[1:]}
+    assert found == {"good": "finished", "bad": "damaged", "torn": "damaged"}
+    assert "bad/manifest.json is damaged" in done.err
+    assert "torn/eval/summary.jsonl:1 is damaged" in done.err
+    listed = json.loads(call(capsys, "runs", str(tmp_path), "--json").out)
+    assert sorted(run["status"] for run in listed) == ["damaged", "damaged", "finished"]
+
+
+def test_a_run_given_as_a_folder_of_runs_is_told(inside: Project, capsys) -> None:
+    done = call(capsys, "runs", "runs/first")
+    assert done.err == "runs/first is itself a run: stateset-rl runs show runs/first\n"
 
 
 def test_plan_counts_and_advises(inside: Project, capsys) -> None:

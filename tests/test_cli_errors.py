@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -41,6 +42,7 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return int(ended.value.code or 0), captured.err
 
 
+LONG = "be kind " * 50  # longer than a file name may be
 RUN = ("train", "project.yaml")
 GENERATE = ("generate", "smollm2-135m")
 EVALUATE = ("evaluate", "base", "--data", "tickets.jsonl", "--reward", "reward:SupportReward")
@@ -69,6 +71,12 @@ TABLE = {
     "no folder for the answers": ((*EVALUATE, "--out", "no/a.jsonl"), "there is no folder no; make it first"),
     "plan without rows": (("plan", "model=smollm2-135m"), "there is no `dataset`"),
     "show nothing": (("runs", "show"), "`runs show` needs a run"),
+    "show a file": (("runs", "show", "project.yaml"), "project.yaml holds no run"),
+    "resume a file": (("train", "--resume", "project.yaml"), "project.yaml holds no run"),
+    "answers into a folder": ((*EVALUATE, "--out", "."), "--out . is a folder: name a file"),
+    "prompt in another encoding": ((*GENERATE, "caf\udce9"), "the prompt is not valid UTF-8"),
+    "long text for an unknown key": (("plan", f"objectve={LONG}"), "did you mean `objective`?"),
+    "long text": (("plan", f"objective={LONG}"), "there is no `dataset`"),
     "show no run": (("runs", "show", "runs/none"), "runs/none holds no run"),
 }
 
@@ -87,6 +95,39 @@ def test_bad_input_is_one_message_and_an_exit_code(name: str, shop: Path, tiny_l
     assert [
         path for path in sorted(shop.rglob("*")) if path not in before and "__pycache__" not in path.parts
     ] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", "{model}", "hi"),
+        ("evaluate", "{model}", *EVALUATE[2:]),
+        ("chat", "{model}"),
+    ],
+)
+def test_answers_longer_than_the_context_are_refused(arguments, shop, tiny_llama, capsys) -> None:
+    words = [word.format(model=tiny_llama) for word in arguments]
+    code, err = fails(capsys, *words, "--max-new-tokens", "99999")
+    assert code == 2
+    assert "--max-new-tokens 99999 leaves no room for a prompt: this model reads 512 tokens" in err
+    assert "max_prompt_length" not in err
+
+
+def test_bytes_on_stdin_that_are_no_utf8_are_told(shop, tiny_llama, capsys, monkeypatch) -> None:
+    def pipe(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+    pipe(b"caf\xe9")
+    code, err = fails(capsys, "generate", str(tiny_llama), "-")
+    assert code == 2
+    assert "error: stdin is not valid UTF-8" in err
+    pipe(b"caf\xe9\nhello\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["chat", str(tiny_llama), "--max-new-tokens", "3"])
+    captured = capsys.readouterr()
+    assert ended.value.code == 0
+    assert captured.err.count("error: that line is not valid UTF-8") == 1
+    assert len(captured.out.splitlines()) == 1  # the line after it is answered
 
 
 def test_a_key_in_the_file_is_named_with_its_line(shop: Path, capsys) -> None:

@@ -112,6 +112,12 @@ WRONG = [
     ("strategy", "fsdp"),
     ("warm_start", "sft.jsonl"),
 ]
+MOST = {
+    **{"rollout_n": 4096, "batch_size": 1_000_000, "epochs": 1_000_000, "ppo_epochs": 1000},
+    **{"max_prompt_length": 1_000_000, "max_response_length": 1_000_000},
+    **{"learning_rate": 1, "temperature": 100, "weight_decay": 1000, "entropy_coef": 1000},
+    **{"lora_rank": 4096, "lora_alpha": 1_000_000, "kl_loss_coef": 1000, "reward_timeout_seconds": 1_000_000},
+}
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
@@ -121,6 +127,21 @@ def test_wrong_values_are_refused_by_name(key, value):
     assert repr(value) in str(caught.value)
     with pytest.raises(ValidationError):
         Config(**{key: value, **({"mini_batch_size": 8} if key in ("rollout_n", "batch_size") else {})})
+
+
+@pytest.mark.parametrize("key", MOST)
+def test_values_that_would_eat_the_machine_or_ruin_the_weights_are_refused(key):
+    needed = {NEEDS[key].key: True} if key in NEEDS else {}
+    assert getattr(make_config({key: MOST[key]} | needed), key) == MOST[key]
+    for too_much in (MOST[key] + 1, 10**11):
+        with pytest.raises(ConfigError, match=f"`{key}` is {too_much}: it must be less than or equal to"):
+            make_config({key: too_much} | needed)
+
+
+def test_a_temperature_near_zero_is_refused():
+    assert make_config({"temperature": 0.01}).temperature == 0.01
+    with pytest.raises(ConfigError, match=r"it must be greater than or equal to 0\.01"):
+        make_config({"temperature": 1e-320})
 
 
 def test_unknown_choice_lists_the_known_ones():

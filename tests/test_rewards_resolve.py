@@ -131,6 +131,24 @@ def test_a_module_that_fails_is_named_with_its_line(project, source, says):
         resolve_reward("broken:Mine", project)
 
 
+@pytest.mark.parametrize("statement", ["sys.exit(0)", "raise ValueError('no')"])
+def test_a_class_that_fails_when_made_is_named_with_its_line(project, statement):
+    source = (
+        f"import sys\n{MODULE}\nclass Ends(RewardFunction):\n    def __init__(self):\n        {statement}\n"
+    )
+    (project / "my_rewards.py").write_text(source)
+    line = len(source.splitlines())
+    with pytest.raises(ConfigError, match=rf"Ends\(\) failed: .*my_rewards\.py:{line}\)"):
+        resolve_reward("my_rewards:Ends", project)
+
+
+def test_what_a_reward_prints_when_loaded_goes_to_stderr(project, capsys):
+    talks = "print('imported')\nclass Talks(Mine):\n    def __init__(self):\n        print('made')\n"
+    (project / "my_rewards.py").write_text(MODULE + talks)
+    resolve_reward("my_rewards:Talks", project)
+    assert capsys.readouterr() == ("", "imported\nmade\n")
+
+
 def test_two_projects_may_use_the_same_names(project, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     (other / "my_rewards.py").write_text(MODULE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,12 @@ from fixtures_rewards import rewards
 from fixtures_rewards.build import group
 
 from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards import process
 from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.process import pack
+from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
 from stateset.rl.rewards.score import RewardScorer
+from stateset.rl.rewards.worker import Reply, numbered
+from stateset.rl.types import Score
 
 LIMIT = 1.0
 MUCH_LATER = 60.0  # well above any start-up, well below the 600 s that the fixtures hang
@@ -34,6 +38,11 @@ def dead(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is dead, or would be if its parent had reaped it."""
+    return dead(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
 
 
 def wait_until(condition) -> bool:
@@ -73,6 +82,70 @@ def test_an_object_travels_with_its_state():
         assert shared.task.context == {"order": 1}
 
 
+FORKS = """
+import asyncio, os, sys
+
+def forks(response):
+    return float(os.fork())
+
+def child_exits(response):
+    child = os.fork()
+    if child == 0:
+        sys.exit("the child")
+    return float(child)
+
+async def forks_async(response):
+    child = os.fork()
+    await asyncio.sleep(0.01)
+    return float(child)
+
+class ForksWhenLoaded:
+    child = None
+
+    def __init__(self):
+        self.loaded = False
+
+    def __setstate__(self, state):
+        self.child = os.fork()
+
+    def compute(self, prompt, response, context):
+        return float(self.child)
+
+forks_when_loaded = ForksWhenLoaded()
+"""
+
+
+@pytest.mark.parametrize("name", ["forks", "child_exits", "forks_async", "forks_when_loaded"])
+def test_a_forked_child_leaves_and_answers_nothing(monkeypatch, tmp_path, name):
+    (tmp_path / "forking_rewards.py").write_text(FORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import forking_rewards
+
+    with RewardScorer(getattr(forking_rewards, name)) as scorer:
+        [children] = totals(scorer, group("a", "b", "c", "d"))
+        assert not scorer.failures
+        assert min(children) > 0.0  # the child's own answer would be 0
+        assert len(set(children)) == (1 if name == "forks_when_loaded" else 4)
+        assert all(wait_until(lambda pid=pid: ended(int(pid))) for pid in children)
+
+
+def test_a_reply_to_another_request_is_never_taken(monkeypatch):
+    def replies(number, total):
+        return numbered(number, pack([Reply(scores=(Score(total=total),))]))
+
+    ours, theirs = Pipe()
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(process, "_start", lambda: (subprocess.Popen(command, start_new_session=True), ours))
+    for message in (b"", replies(1, 1.0), replies(1, 9.0)):
+        theirs.send_bytes(message)
+    worker = WorkerProcess(b"", "reward")
+    with theirs, contextlib.closing(worker):
+        assert worker.ask(b"", MUCH_LATER) == [Reply(scores=(Score(total=1.0),))]
+        with pytest.raises(WorkerLostError, match="sent a reply to another request"):
+            worker.ask(b"", MUCH_LATER)
+    assert ours.closed
+
+
 def test_a_verifier_travels_too():
     with RewardScorer(rewards.verified_reward, verifier=rewards.says_yes) as scorer:
         assert totals(scorer, group("yes", "no")) == [[2.0, 0.0]]
@@ -94,8 +167,7 @@ def test_a_killed_worker_takes_its_children_with_it(tmp_path):
         with pytest.raises(RewardError, match="timed out after 2 s"):
             scorer.score([group(str(note))])
         child = int(note.read_text())
-        # The child's new parent may not have reaped it yet: a zombie counts as dead.
-        assert wait_until(lambda: dead(child) or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2])
+        assert wait_until(lambda: ended(child))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +201,7 @@ def test_the_seventh_sample_raises(text, said):
         [scored] = scorer.score([group(*["ok"] * 6, text, "ok")])
         assert [score.total for score in scored.scores] == [1.0] * 6 + [None, 1.0]
         assert scored.scores[6].reason.startswith(said)
+        assert scorer.first_failure == f"task 't1', sample 6: {scored.scores[6].reason}"
         assert scorer.failures == {"raised": 1}
 
 
@@ -153,10 +226,26 @@ def test_a_reward_that_always_fails_ends_the_run():
             scorer.score([group("raise"), group("raise", task_id="t2")])
 
 
+def test_the_first_failure_stays_the_first():
+    with RewardScorer(rewards.scripted) as scorer:
+        totals(scorer, group("ok"))
+        assert scorer.first_failure is None
+        totals(scorer, group("ok"), group("ok", "exit", "raise", task_id="t2"))
+        expected = "task 't2', sample 1: the reward's process exited with code 7"
+        assert scorer.first_failure == expected
+        totals(scorer, group("sys.exit", "ok", task_id="t3"))
+        assert scorer.first_failure == expected
+    with RewardScorer(rewards.batched_raise) as scorer:
+        with pytest.raises(RewardError, match="every response"):
+            scorer.score([group("ok", "raise")])
+        assert scorer.first_failure.startswith("task 't1', sample 0: KeyError: 'order'")
+
+
 def test_unscorable_is_no_failure():
     with RewardScorer(rewards.scripted) as scorer:
         assert totals(scorer, group("none", "none")) == [[None, None]]
         assert not scorer.failures
+        assert scorer.first_failure is None
 
 
 @pytest.mark.parametrize(
@@ -335,7 +424,7 @@ def test_a_worker_ends_with_its_parent(tmp_path):
     done = run_script(tmp_path, last)
     assert done.returncode == 9
     pid = int(done.stdout.splitlines()[-1])
-    assert wait_until(lambda: dead(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
+    assert wait_until(lambda: ended(pid))
 
 
 def test_a_hung_worker_without_a_parent_ends_itself():
@@ -349,7 +438,7 @@ def test_a_hung_worker_without_a_parent_ends_itself():
         with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
             ours.send_bytes(pack((rewards.scripted, None, 0.2)))
             assert ours.recv_bytes() == b""
-            ours.send_bytes(pack(RewardCall(rewards.scripted).units(group("hang"))))
+            ours.send_bytes(numbered(1, pack(RewardCall(rewards.scripted).units(group("hang")))))
             try:
                 assert process.wait(MUCH_LATER) == -signal.SIGALRM
             finally:

@@ -239,6 +239,36 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "project.yaml").touch()
+    with pytest.raises(ConfigError, match=r"project\.yaml holds no run"):
+        read_run(tmp_path / "project.yaml")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"status": 3}', "\udcff"])
+def test_a_damaged_run_is_listed_last_beside_the_others(tmp_path: Path, text: str) -> None:
+    new_run(tmp_path / "good").close("finished")
+    new_run(tmp_path / "bad").close("finished")
+    (tmp_path / "bad" / "manifest.json").write_text(text, errors="surrogateescape")
+    good, bad = list_runs(tmp_path)
+    assert (good.path.name, good.status) == ("good", "finished")
+    assert (bad.path.name, bad.status, bad.last_step, bad.metrics) == ("bad", "damaged", 0, ())
+    assert bad.error is not None
+    assert "manifest.json is damaged" in bad.error
+    with pytest.raises(DataError, match="restore it from a copy"):
+        read_run(tmp_path / "bad")
+
+
+def test_a_metrics_line_without_a_step_is_named(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "a", steps=1)
+    run.close("finished")
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl:2 is damaged"):
+        read_run(run.path)
+    assert [found.status for found in list_runs(tmp_path)] == ["damaged"]
+
+
 def test_run_names_do_not_collide(tmp_path: Path) -> None:
     paths = []
     for _ in range(3):

@@ -530,3 +530,10 @@ def test_reward_std_over_steps_is_that_of_the_means(tiny_llama: Path, tmp_path: 
     assert metrics[-1]["reward_std_over_steps"] == pytest.approx(
         math.sqrt(sum((m - middle) ** 2 for m in means) / 3)
     )
+
+
+def test_an_occupied_folder_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(ConfigError, match="other files"):
+        trainer("no/such-model", tmp_path / "run").train(ROWS)

@@ -43,6 +43,7 @@ from stateset.rl.rollout.sample import permutation, sample_seed
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
+from stateset.rl.tracking.run_dir import refuse_occupied
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import RolloutGroup, StepMetrics, Task
 
@@ -148,6 +149,8 @@ class GRPOTrainer:
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
         if config.epochs < 1 or not 0 < reward_scale < math.inf:
             raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
+        if config.output_dir and self.run_path is None and resume is None:
+            refuse_occupied(Path(config.output_dir))
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:

@@ -56,7 +56,7 @@ def prompt_room(policy: Policy, max_new_tokens: int) -> int:
 
 
 def accept_any_bytes() -> None:
-    """Let stdin pass on bytes that are not UTF-8, which `is_unicode` tells, rather than fail in the middle."""
+    """Let stdin pass on bytes that are not UTF-8 (`is_unicode` tells them) rather than fail in the middle."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
 

@@ -67,7 +67,7 @@ def _config_of_run(
 
 
 def _notices_about(keys: Mapping[str, str], notices: Sequence[str]) -> tuple[str, ...]:
-    """Those that name one of the keys; a record holds every key, so the others may be about nobody's choice."""
+    """Those that name one of the keys; a record holds every key, so others may be about nobody's choice."""
     return tuple(text for text in notices if any(re.search(rf"\b{key}\b", text) for key in keys))
 
 

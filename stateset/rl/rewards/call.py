@@ -57,8 +57,8 @@ class RewardCall:
         self.is_async = _is_async(self.function)
         if "verified" in self._meanings.values() and verifier is None:
             raise ConfigError(
-                f"the reward `{self.name}` asks for `verified`, but there is no verifier: in Python, pass one "
-                "with `verifier=`; a project file cannot name one in this version, so for use with it, drop the "
+                f"the reward `{self.name}` asks for `verified`, but there is no verifier: in Python, pass "
+                "one with `verifier=`; a project file cannot name one in this version, so there, drop the "
                 "parameter and call your verifier inside the reward"
             )
 

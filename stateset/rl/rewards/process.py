@@ -117,7 +117,7 @@ class WorkerProcess:
         answer = _exchange(*self._running, numbered(self._number, units), seconds)
         number, replies = split_number(answer)
         if number != self._number:
-            raise WorkerLostError("answered twice; a reward must not write to its worker's connection")
+            raise WorkerLostError("sent a reply to another request")
         return replies
 
 

@@ -28,8 +28,8 @@ _entered: set[Path] = set()  # the project's folder, where it was not on sys.pat
 def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
     """Return the reward called `name`, instantiated if it is a class, and the file that defines it.
 
-    What the reward's module prints meanwhile goes to stderr. The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
-    import its neighbours, in the worker process too.
+    The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
+    import its neighbours, in the worker process too. What the module prints meanwhile goes to stderr.
 
     Raises:
         ConfigError: a malformed name; no such file or object; outside the folder; not marked as a reward; a

@@ -54,7 +54,7 @@ class RunDirectory:
             ConfigError: the folder holds a run or other files, or another process trains in it.
             TrainingError: it cannot be written.
         """
-        _refuse_occupied(path)
+        refuse_occupied(path)
         with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, _take_lock(path))
@@ -178,7 +178,7 @@ def new_run_path(root: Path = Path("runs")) -> Path:
     return path
 
 
-def _refuse_occupied(path: Path) -> None:
+def refuse_occupied(path: Path) -> None:
     """A folder is free if it is not there, or holds nothing but a lock that a crash left."""
     if path.exists() and not path.is_dir():
         raise ConfigError(f"output_dir {path} is a file: choose a folder")
