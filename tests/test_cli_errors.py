@@ -171,6 +171,7 @@ def test_an_occupied_run_folder_is_refused(shop: Path, tiny_llama: Path, capsys)
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "runs/a")
 FORBIDDEN = PermissionError(errno.EACCES, "Permission denied", "runs")
+TOO_LONG = OSError(errno.ENAMETOOLONG, "File name too long", "xxx")
 NO_PEFT, NO_MINE = (ModuleNotFoundError(f"no {name}", name=name) for name in ("peft.tuners", "mine"))
 
 
@@ -179,6 +180,7 @@ NO_PEFT, NO_MINE = (ModuleNotFoundError(f"no {name}", name=name) for name in ("p
     [
         (FULL, 1, ("runs/a: No space left on device. Free some disk space",)),
         (FORBIDDEN, 1, ("runs: Permission denied. Check the permissions",)),
+        (TOO_LONG, 1, ("xxx: File name too long. Give a shorter name.",)),
         (NO_PEFT, 4, ("peft is not installed", "pip install 'stateset-rl[train]'")),
         (NO_MINE, 1, ("unexpected ModuleNotFoundError: no mine", "--traceback")),
         (ValueError("odd"), 1, ("unexpected ValueError: odd", "--traceback")),

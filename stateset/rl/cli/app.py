@@ -25,6 +25,7 @@ _OS_ADVICE = {
     errno.ENOSPC: "Free some disk space and try again.",
     errno.EDQUOT: "Your disk quota is used up: free some space and try again.",
     errno.EACCES: "Check the permissions, or choose another folder.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
     errno.EROFS: "The disk is read-only: choose another folder.",
 }
 

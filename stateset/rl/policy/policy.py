@@ -124,7 +124,7 @@ class Policy:
         if len(ids) > max_prompt_length:
             raise DataError(
                 f"{task.source or task.id}: the prompt of task '{task.id}' has {len(ids)} tokens, more than "
-                f"{max_prompt_length}: shorten the row, or raise max_prompt_length (this model reads "
+                f"{max_prompt_length}: shorten it, or in training raise max_prompt_length (this model reads "
                 f"{self.max_length} tokens, prompt and response together)"
             )
         return ids
