@@ -237,8 +237,8 @@ def test_the_documentation_is_up_to_date():
 def test_the_documentation_tells_types_and_needs():
     lines = render().splitlines()
     assert (
-        "| `rollout_n` | integer >= 2 and <= 4096 | `8` | Responses to each prompt; their mean is the baseline, "
-        "so at least two. |"
+        "| `rollout_n` | integer >= 2 and <= 4096 | `8` | Responses to each prompt; their mean is the "
+        "baseline, so at least two. |"
     ) in lines
     assert any(line.startswith("| `clip_ratio_low` | number > 0 and < 1, null | `null` |") for line in lines)
     assert any(line.startswith("| `kl_loss_coef`") and "Needs `use_kl_loss: true`." in line for line in lines)
