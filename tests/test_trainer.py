@@ -425,7 +425,9 @@ def test_rows_may_move_to_another_file_before_a_resume(tiny_llama: Path, tmp_pat
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     trainer(tiny_llama, tmp_path / "run").train(tmp_path / "a.jsonl")
-    trainer(tiny_llama, tmp_path / "run").train(tmp_path / "b.jsonl", resume=tmp_path / "run")
+    resumed = trainer(tiny_llama, tmp_path / "run")
+    resumed.train(tmp_path / "b.jsonl", resume=tmp_path / "run")
+    assert resumed.state.step == 4
 
 
 @pytest.mark.parametrize(

@@ -154,15 +154,7 @@ class GRPOTrainer:
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
-            self.scorer = stack.enter_context(self._scorer(self.reward_function))
-            other = self.eval_reward_function
-            self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
-            self._open_model(model)
-            room = self.policy.prompt_room(config.max_response_length)
-            for task in [*tasks, *self.held_out]:
-                self.policy.encode_task(task, min(room, config.max_prompt_length))
-            data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
-            self.recorder = stack.enter_context(self._open_run(data_hash, resume))
+            self._open(stack, tasks, model, resume)
             keeper = Keeper(config, self.policy, self.engine, self.learner, self.state, self.recorder)
             self._loop(tasks, keeper, stack.enter_context(StopRequest()))
             keeper.finish()
@@ -284,6 +276,25 @@ class GRPOTrainer:
                 f"{name} is set, but there are no held-out rows: set `eval_dataset`, or remove it"
             )
         return self.held_out
+
+    def _open(
+        self,
+        stack: contextlib.ExitStack,
+        tasks: Sequence[Task],
+        model: str | Model | None,
+        resume: str | os.PathLike[str] | None,
+    ) -> None:
+        """All that a call needs, in the order in which it can be refused: rewards, model, rows, run."""
+        config = self.config
+        self.scorer = stack.enter_context(self._scorer(self.reward_function))
+        other = self.eval_reward_function
+        self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
+        self._open_model(model)
+        room = self.policy.prompt_room(config.max_response_length)
+        for task in [*tasks, *self.held_out]:
+            self.policy.encode_task(task, min(room, config.max_prompt_length))
+        data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
+        self.recorder = stack.enter_context(self._open_run(data_hash, resume))
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
