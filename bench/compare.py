@@ -39,6 +39,7 @@ def measure(python: Path, script: str, arguments: list[str]) -> dict:
         check=True,
     )
     row = json.loads(done.stdout.splitlines()[-1])
+    row["model"] = Path(row["model"]).name
     print(
         f"{row['tool']:12} {row.get('dtype', 'bf16'):14} {[round(s, 1) for s in row['cpu_seconds']]}",
         file=sys.stderr,
