@@ -32,6 +32,7 @@ class TrainerState:
 
     Attributes:
         step: training steps done.
+        warm: the warm start, where the config has one, is done.
         optimizer_steps: of the whole run.
         num_tokens: tokens seen by the policy, prompts once a group.
         call: which `train()` call this is, from 0.
@@ -47,6 +48,7 @@ class TrainerState:
     """
 
     step: int = 0
+    warm: bool = False
     optimizer_steps: int = 0
     num_tokens: int = 0
     call: int = 0

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from stateset.rl.config.schema import Config
+from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.errors import ConfigError
 
 _ACTOR = "actor_rollout_ref.actor"
@@ -30,6 +30,7 @@ PATHS: Mapping[str, str] = {
     f"{_ACTOR}.loss_agg_mode": "loss_agg_mode",
     "algorithm.adv_estimator": "adv_estimator",
 }
+NESTED = tuple(f"warm_start.{name}" for name in WarmStart.model_fields)  # flat keys with a dot
 VERL_ONLY = (
     "trainer",
     "critic",
@@ -98,7 +99,7 @@ def rollout_notices(entries: Iterable[Entry]) -> list[str]:
 
 
 def _flat_key(entry: Entry) -> str:
-    if entry.path in Config.model_fields or entry.path == "profile":
+    if entry.path in Config.model_fields or entry.path in ("profile", *NESTED):
         return entry.path
     if entry.path in PATHS:
         return PATHS[entry.path]
@@ -111,7 +112,7 @@ def _flat_key(entry: Entry) -> str:
 
 
 def _suggestion(path: str) -> str:
-    names = [*Config.model_fields, "profile", *PATHS]
+    names = [*Config.model_fields, "profile", *NESTED, *PATHS]
     leaf = path.rsplit(".", 1)[-1]
     nearest = [leaf] if leaf in names else difflib.get_close_matches(path, names, 1)
     return f"did you mean `{nearest[0]}`?" if nearest else "docs/configuration.md lists every key."

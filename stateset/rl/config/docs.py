@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from stateset.rl.config.dialects import PATHS
 from stateset.rl.config.load import list_profiles, profile_values
 from stateset.rl.config.rules import NEEDS
-from stateset.rl.config.schema import Config
+from stateset.rl.config.schema import Config, WarmStart
 
 _INTRO = """\
 # Configuration
@@ -53,6 +53,10 @@ _NESTED = """\
 The names of the platform's document mean the same, nested or dotted; `ppo_mini_batch_size` counts
 responses.
 """
+_WARM_START = """\
+Small models rarely stumble on a right answer, and GRPO learns only from what it samples. A supervised stage
+on logged replies, with the same model and forward pass, gives it something to choose from.
+"""
 _PROFILES = """\
 `profile: NAME` in a file, or `profile=` as an argument, sets these values below everything else that you
 give.
@@ -61,7 +65,7 @@ _FILLED = {
     "learning_rate": ("number > 0 and <= 1, null", "`1e-6`, with LoRA `1e-5`"),
     "mini_batch_size": ("integer > 0, null", "`batch_size x rollout_n`"),
 }
-_TYPE_NAMES = {str: "text", bool: "true, false", int: "integer", float: "number", type(None): "null"}
+_TYPE_NAMES = {str: "text", bool: "true, false", int: "integer", float: "number", type(None): "null", WarmStart: "the keys below"}
 _BOUNDS = {"ge": ">=", "gt": ">", "lt": "<", "le": "<="}
 
 
@@ -72,6 +76,10 @@ def render() -> str:
         _INTRO,
         "## Keys\n",
         _table(("key", "type", "default", "meaning"), map(_row, Config.model_fields.items())),
+        f"## Warm start\n\n{_WARM_START}",
+        _table(
+            ("below `warm_start:`", "type", "default", "meaning"), map(_row, WarmStart.model_fields.items())
+        ),
         f"## Nested names\n\n{_NESTED}",
         _table(("in a file", "key"), nested),
         f"## Profiles\n\n{_PROFILES}",

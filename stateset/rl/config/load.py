@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from stateset.rl.config.dialects import Entry, flatten, rollout_notices, translate
 from stateset.rl.config.rules import check
-from stateset.rl.config.schema import Config, Provenance
+from stateset.rl.config.schema import BUNDLED_TICKETS, Config, Provenance, WarmStart
 from stateset.rl.config.yaml_file import parse_scalar, read_yaml
 from stateset.rl.errors import ConfigError
 
 PROFILES = Path(__file__).parent / "profiles"
-_PATH_KEYS = ("dataset", "eval_dataset", "output_dir")
+_PATH_KEYS = ("dataset", "eval_dataset", "output_dir", "warm_start.rows")
 
 
 def load_config(
@@ -95,6 +95,7 @@ def _resolve(entries: list[Entry], overrides: Sequence[str], profile: str | None
 
     merged = base | given | forced
     rank = {key: level for level, layer in enumerate((base, given, forced)) for key in layer}
+    merged = _without_overruled(merged, rank)
     config = _validate(merged)
     origins = {key: entry.where for key, entry in merged.items()}
     notices = (*rollout_notices([*entries, *override_entries]), *check(config, rank, origins))
@@ -131,22 +132,48 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value:
         return value
     path = folder / Path(value).expanduser()
+    if value.partition("/")[0] == BUNDLED_TICKETS and not path.exists():
+        return value
     is_local = key in _PATH_KEYS or (key == "model" and path.is_dir())  # any other model name is a hub id
     return os.path.normpath(path) if is_local else value
 
 
+def _without_overruled(merged: Mapping[str, Entry], rank: Mapping[str, int]) -> dict[str, Entry]:
+    """`warm_start: null` (or `{}`) as a whole or its single keys: whichever the later layer wrote."""
+    inner = [key for key in merged if key.startswith("warm_start.")]
+    dropped: list[str] = []
+    if inner and "warm_start" in merged:
+        as_whole = rank["warm_start"] > max(map(rank.__getitem__, inner))
+        dropped = inner if as_whole else ["warm_start"]
+    return {key: entry for key, entry in merged.items() if key not in dropped}
+
+
+def _nested(merged: Mapping[str, Entry]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, entry in merged.items():
+        outer, dot, inner = key.partition(".")
+        if dot:
+            values.setdefault(outer, {})[inner] = entry.value
+        else:
+            values[key] = entry.value
+    return values
+
+
 def _validate(merged: Mapping[str, Entry]) -> Config:
     try:
-        return Config(**{key: entry.value for key, entry in merged.items()})
+        return Config(**_nested(merged))
     except ValidationError as error:
         problems: dict[str, list[str]] = {}
         for detail in error.errors():
             message = detail["msg"].removeprefix("Value error, ").replace("Input should", "it must")
-            problems.setdefault(str(detail["loc"][0]), []).append(message)
+            names = [str(detail["loc"][0]), ".".join(map(str, detail["loc"][:2]))]
+            problems.setdefault(next(name for name in names if name in merged), []).append(message)
         lines = [_explain(merged[key], key, " or ".join(messages)) for key, messages in problems.items()]
         raise ConfigError("\n".join(lines)) from error
 
 
 def _explain(entry: Entry, key: str, message: str) -> str:
-    sentence = Config.model_fields[key].description
+    outer, _, inner = key.partition(".")
+    fields = WarmStart.model_fields if inner else Config.model_fields
+    sentence = fields[inner or outer].description
     return f"{entry.where}: `{entry.path}` is {entry.value!r}: {message}. {key}: {sentence}"

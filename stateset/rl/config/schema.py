@@ -38,6 +38,7 @@ KLLossType = Literal[PlainKL, StraightThroughKL]
 LossAggMode = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
 LEARNING_RATE = 1e-6
 LORA_LEARNING_RATE = 1e-5
+BUNDLED_TICKETS = "support_tickets"  # a dataset's name, alone or with /train, /validation, /test
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,23 @@ class Provenance:
     notices: tuple[str, ...] = field(default=(), compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     folder: Path | None = field(default=None, compare=False)
+
+
+class WarmStart(BaseModel):
+    """The supervised stage before GRPO; its keys are written below `warm_start:`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    rows: Name | None = Field(None, description="File with rows to imitate; null: the training rows.")
+    column: Name = Field(
+        "reply", description="Column of the replies: `reply` is the logged one, `answer` the gold one."
+    )
+    epochs: Count = Field(1, description="Passes over those rows.")
+    max_steps: PositiveInt | None = Field(None, description="Ends the stage after so many steps; null: never.")
+    batch_size: Count = Field(8, description="Replies in one supervised step.")
+    learning_rate: PositiveFloat = Field(
+        3e-5, le=1, description="Peak learning rate; rises over 5 steps, then falls linearly to zero."
+    )
 
 
 class Config(BaseModel):
@@ -67,9 +85,13 @@ class Config(BaseModel):
     reward: Name | None = Field(
         None, description="The reward as `package.module:Name`, found below the project's folder."
     )
-    dataset: Name | None = Field(None, description="File with training rows (.jsonl, .json, .csv, .parquet).")
+    dataset: Name | None = Field(
+        None, description="File with training rows (.jsonl, .json, .csv, .parquet), or `support_tickets`: the bundled ones."
+    )
     eval_dataset: Name | None = Field(
-        None, description="File with held-out rows, scored every `eval_every` steps and never trained on."
+        None,
+        description="File with held-out rows (or `support_tickets/validation`), scored every `eval_every` steps "
+        "and never trained on.",
     )
     eval_reward: Name | None = Field(
         None,
@@ -169,7 +191,9 @@ class Config(BaseModel):
     eval_every: PositiveInt = Field(20, description="Steps between evaluations on `eval_dataset`.")
     save_every: PositiveInt = Field(50, description="Steps between checkpoints.")
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints that stay on disk.")
-    warm_start: None = Field(None, description="Reserved for a supervised stage before GRPO: null only.")
+    warm_start: WarmStart | None = Field(
+        None, description="Supervised steps on logged replies before GRPO; `{}` takes every default."
+    )
 
     _provenance: Provenance = PrivateAttr(default_factory=Provenance)
 
@@ -186,12 +210,6 @@ class Config(BaseModel):
         if value is not None:
             return value
         return info.data.get("batch_size", 1) * info.data.get("rollout_n", 1)
-
-    @field_validator("warm_start", mode="before")
-    @classmethod
-    def _refuse_warm_start(cls, value: Any) -> None:
-        if value is not None:
-            raise ValueError("a supervised warm start is not available in this version: remove the key")
 
     @model_validator(mode="after")
     def _check_mini_batch(self) -> Config:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from stateset.rl.data.bundled import bundled_rows
 from stateset.rl.data.files import read_rows
 from stateset.rl.data.rows import Row, task_from_row
 from stateset.rl.errors import DataError
@@ -29,18 +30,40 @@ def load_tasks(source: Any, *, name: str | None = None) -> list[Task]:
     stays the same wherever the row stands.
 
     Args:
-        source: a path (.jsonl, .json, .csv, .parquet), an iterable of mappings or tasks, or a Dataset of
-            `datasets`.
+        source: a path (.jsonl, .json, .csv, .parquet), `support_tickets` or `support_tickets/<split>` (the
+            bundled set), an iterable of mappings or tasks, or a Dataset of `datasets`.
         name: what error messages call the source.
 
     Raises:
         DataError: the source is missing, empty, or holds rows that cannot be used.
         MissingExtraError: .parquet without pyarrow.
     """
-    label = name or (Path(source).name if isinstance(source, str | os.PathLike) else "data")
+    label = name or _label_of(source)
+    return _tasks(_rows(source, label), label)
+
+
+def load_rows(source: Any) -> list[dict[str, Any]]:
+    """The rows of a source as they are, checked as `load_tasks` checks them.
+
+    Raises:
+        DataError, MissingExtraError: as in `load_tasks`; also for tasks in place of rows.
+    """
+    label = _label_of(source)
+    rows = list(_rows(source, label))
+    _tasks(rows, label)
+    if any(isinstance(row.value, Task) for row in rows):
+        raise DataError(f"{label}: these are tasks; give the rows that they were made of.")
+    return [dict(row.value) for row in rows]
+
+
+def _label_of(source: Any) -> str:
+    return Path(source).name if isinstance(source, str | os.PathLike) else "data"
+
+
+def _tasks(rows: Iterable[Row], label: str) -> list[Task]:
     tasks: list[Task] = []
     problems: list[str] = []
-    for row in _rows(source, label):
+    for row in rows:
         try:
             tasks.append(task_from_row(row))
         except DataError as error:
@@ -54,6 +77,9 @@ def load_tasks(source: Any, *, name: str | None = None) -> list[Task]:
 
 
 def _rows(source: Any, label: str) -> Iterator[Row]:
+    bundled = bundled_rows(source) if isinstance(source, str) and not Path(source).exists() else None
+    if bundled is not None:
+        return (Row(value, f"{label}[{index}]") for index, value in enumerate(bundled))
     if isinstance(source, str | os.PathLike):
         return read_rows(Path(source), label)
     if isinstance(getattr(source, "column_names", None), Mapping):

@@ -97,6 +97,12 @@ class Learner:
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
 
+    def begin(self) -> None:
+        """Begin from the weights as they are now: the optimizer's moments and the KL reference are new."""
+        self.optimizer.forget()
+        if self.reference is not None:
+            self.reference = self.policy.snapshot()
+
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything here that the next update depends on, under flat names."""
         reference = {f"reference/{name}": tensor for name, tensor in (self.reference or {}).items()}

@@ -95,6 +95,10 @@ class PolicyOptimizer:
         for tensor in (*self.masters.values(), *self.parameters.values()):
             tensor.grad = None
 
+    def forget(self) -> None:
+        """Drop AdamW's moments, so that another stage of training begins anew from the same masters."""
+        self.adamw.state.clear()
+
     def state_tensors(self) -> dict[str, Tensor]:
         """Masters and AdamW moments under flat names, for a checkpoint."""
         tensors = {f"master/{name}": master.detach() for name, master in self.masters.items()}

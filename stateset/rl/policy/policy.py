@@ -57,6 +57,7 @@ class Policy:
         self.name = name
         self.notices = notices
         self.stop_ids = _stop_ids(module, tokenizer)
+        self.turn_end = _turn_end(tokenizer, self.stop_ids)
         self.window = _shortest_window(module)
 
     @property
@@ -128,6 +129,11 @@ class Policy:
                 f"{self.max_length} tokens, prompt and response together)"
             )
         return ids
+
+    def encode_reply(self, reply: str) -> tuple[int, ...]:
+        """Token ids of a written reply as the model would have sampled it: its text and the turn's end."""
+        ids = self.tokenizer(reply.strip(), add_special_tokens=False)["input_ids"]
+        return (*ids, self.turn_end)
 
     def prompt_room(self, max_response_length: int, key: str = "max_response_length") -> int:
         """Tokens that a prompt may have beside a response of this length.
@@ -216,6 +222,15 @@ def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
             "the model folder's generation_config.json"
         )
     return frozenset(found)
+
+
+def _turn_end(tokenizer: PreTrainedTokenizerBase, stop_ids: frozenset[int]) -> int:
+    """The token that ends an assistant's turn in the chat template; without a template, the text's end."""
+    template, vocabulary = str(tokenizer.chat_template or ""), tokenizer.get_added_vocab()
+    turns = [vocabulary[end] for end in _TURN_ENDS if end in vocabulary and end in template]
+    if turns:
+        return int(turns[0])
+    return int(tokenizer.eos_token_id) if tokenizer.eos_token_id in stop_ids else min(stop_ids)
 
 
 def _shortest_window(module: PreTrainedModel) -> float:

@@ -36,7 +36,7 @@ class Recorder:
         self._run, self._terminal, self._health = run, terminal, health
         self._trackers = trackers
         self._seconds: dict[str, float] = {}
-        self._step_started = time.monotonic()
+        self._step_started, self._step_cpu = time.monotonic(), time.process_time()
         self._said_unscored = False
 
     @classmethod
@@ -92,15 +92,27 @@ class Recorder:
 
     def step(self, metrics: StepMetrics, groups: Sequence[ScoredGroup], advantages: Sequence[float]) -> None:
         """A training step is done: `advantages` has one entry a response, in the order of `groups`."""
-        now = time.monotonic()
-        self._run.step(metrics, groups, advantages, self._seconds | {"total": now - self._step_started})
-        self._seconds, self._step_started = {}, now
+        self._run.step(metrics, groups, advantages, self._since_last())
         self._terminal.step(metrics)
         for tracker in self._trackers:
             tracker.log(metrics)
         for finding in self._health.update(metrics.values):
             self._run.event(metrics.step, "warning", finding.message)
             self._terminal.warning(finding.message)
+
+    def warm_start_step(self, values: Mapping[str, float]) -> None:
+        """A supervised step is done: `step`, `total`, `loss`, `learning_rate`, `grad_norm`."""
+        self._run.warm_start_step(values)
+        if values["step"] == values["total"]:
+            self._run.timing(0, self._since_last())
+        self._terminal.warm_start_step(int(values["step"]), int(values["total"]), values["loss"])
+
+    def _since_last(self) -> dict[str, float]:
+        """Seconds of each phase since the last step, `total` and this process's `cpu` time; begins anew."""
+        now, cpu = time.monotonic(), time.process_time()
+        spent = self._seconds | {"total": now - self._step_started, "cpu": cpu - self._step_cpu}
+        self._seconds, self._step_started, self._step_cpu = {}, now, cpu
+        return spent
 
     def evaluation(
         self,

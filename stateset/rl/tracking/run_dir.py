@@ -3,7 +3,8 @@
     manifest.json          status, error, versions, hashes; replaced as a whole
     config.resolved.yaml   every setting that acted
     metrics.jsonl          one line a step; nothing that depends on the clock, so equal runs write equal files
-    timings.jsonl          one line a step: when it ended, its seconds, the seconds of each phase
+    warm_start.jsonl       one line a supervised step before GRPO, where there were any
+    timings.jsonl          one line a step: when it ended, its seconds and CPU seconds, those of each phase
     events.jsonl           notices, warnings, checkpoints: step, kind, message
     rollouts/step_00010.jsonl   one line a group: prompt, responses, scores, advantages, token ids
     eval/step_00020.jsonl       the same for held-out tasks; eval/summary.jsonl has one line an evaluation
@@ -92,7 +93,7 @@ class RunDirectory:
             metrics: what it measured.
             groups: its scored groups.
             advantages: [B], one a response, in the order of `groups`.
-            seconds: of each phase, and `total`.
+            seconds: of each phase, `total` and `cpu`.
         """
         remaining = iter(advantages)
         lines = [
@@ -100,8 +101,18 @@ class RunDirectory:
             for g in groups
         ]
         self._write_lines(f"rollouts/{_name(metrics.step)}", lines)
-        self._append("timings.jsonl", {"step": metrics.step, "at": _now(), "seconds": dict(seconds)})
+        self.timing(metrics.step, seconds)
         self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
+
+    def timing(self, step: int, seconds: Mapping[str, float]) -> None:
+        """Record what a step took; step 0 is the warm start."""
+        self._append("timings.jsonl", {"step": step, "at": _now(), "seconds": dict(seconds)})
+
+    def warm_start_step(self, values: Mapping[str, float]) -> None:
+        """Record one supervised step; the first one begins the log anew."""
+        if values["step"] == 1:
+            self._write_lines("warm_start.jsonl", [])
+        self._append("warm_start.jsonl", values)
 
     def evaluation(
         self,

@@ -46,7 +46,7 @@ class Terminal:
         )
         self._console = console or Console(stderr=True)
         self._clock = clock
-        self._step_started = clock()
+        self._step_started = self._warm_started = clock()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Terminal:
@@ -80,6 +80,17 @@ class Terminal:
         self._line(f"step {metrics.step}/{self._total}  {_summary(metrics)}  {self._pace()}")
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=metrics.step)
+
+    def warm_start_step(self, step: int, total: int, loss: float) -> None:
+        """One line for every tenth supervised step, with what is left of that stage."""
+        now = self._clock()
+        if step == 1:
+            self._warm_started = now
+        if step % 10 == 0 or step == total:
+            seconds = (now - self._warm_started) / max(1, step - 1)
+            left = duration(seconds * (total - step))
+            self._line(f"warm start {step}/{total}  loss {_number(loss)}  about {left} left, then GRPO")
+        self._step_started = now
 
     def evaluation(self, step: int, reward: float, *, best: bool) -> None:
         """One line for an evaluation on held-out tasks."""
