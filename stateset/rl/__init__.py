@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stateset.rl.config.load import load_config
+    from stateset.rl.data.bundled import load_customer_service_data
     from stateset.rl.data.difficulty import filter_by_difficulty
+    from stateset.rl.data.prepare import prepare_training_data
     from stateset.rl.errors import MissingExtraError
     from stateset.rl.quickstart import load_model, train_grpo_model
     from stateset.rl.rewards.reward import RewardFunction, reward
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     )
     from stateset.rl.trainer import GRPOTrainer
     from stateset.rl.types import Score
+    from stateset.rl.verifiers.answers import verify_math
     from stateset.rl.verifiers.verifier import Verifier, verifier
 
     __version__: str
@@ -35,10 +38,13 @@ __all__ = [
     "evaluate_response",
     "filter_by_difficulty",
     "load_config",
+    "load_customer_service_data",
     "load_model",
+    "prepare_training_data",
     "reward",
     "train_grpo_model",
     "verifier",
+    "verify_math",
 ]
 
 _HOMES = {
@@ -51,19 +57,19 @@ _HOMES = {
     "evaluate_response": "rewards.service",
     "filter_by_difficulty": "data.difficulty",
     "load_config": "config.load",
+    "load_customer_service_data": "data.bundled",
     "load_model": "quickstart",
+    "prepare_training_data": "data.prepare",
     "reward": "rewards.reward",
     "train_grpo_model": "quickstart",
     "verifier": "verifiers.verifier",
+    "verify_math": "verifiers.answers",
 }
 _LATER = (
     "MultiObjectiveReward",
     "deploy_to_production",
     "evaluate",
     "evaluate_models",
-    "load_customer_service_data",
-    "prepare_training_data",
-    "verify_math",
 )
 _TRAIN_EXTRA = ("torch", "transformers", "tokenizers", "peft", "safetensors", "gguf", "huggingface_hub")
 

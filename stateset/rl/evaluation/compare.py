@@ -1,8 +1,8 @@
 """Several models' answers to the same tasks, compared task by task: the numbers that a report prints.
 
 An arm is one model, prompt or setting. Each passes or fails every task once, so that arms are compared in
-pairs, which is sharper than comparing two averages. `report.py` renders what is found here. Each interval is for
-one comparison; with many arms some leave out zero by chance.
+pairs, which is sharper than comparing two averages. `report.py` renders what is found here. Each interval is
+for one comparison; with many arms some leave out zero by chance.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _summary(comparison: Comparison) -> str:
     passed = comparison.arms[0].passed
     return (
-        f"{passed.num_rows} tasks in {passed.num_clusters} clusters. In brackets: 95 % intervals, bootstrap over "
-        "clusters. Differences are paired, task by task, in percentage points."
+        f"{passed.num_rows} tasks in {passed.num_clusters} clusters. In brackets: 95 % intervals, bootstrap "
+        "over clusters. Differences are paired, task by task, in percentage points."
     )
 
 
@@ -130,7 +130,7 @@ def _markdown_grid(grid: _Grid) -> str:
 
 def _cell(text: str) -> str:
     """One line, with nothing in it that ends the cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _rich_grid(grid: _Grid) -> Table:

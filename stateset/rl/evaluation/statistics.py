@@ -149,7 +149,8 @@ def _measure(
         raise DataError(
             f"{len(kept)} rows in one cluster: an interval needs 2 clusters at least, better 30 and more"
         )
-    means = _resampled_means(np.bincount(codes, kept), sizes, resamples, seed)
+    sums = np.bincount(codes, kept).astype(float)
+    means = _resampled_means(sums, sizes, resamples, seed)
     low, high = np.quantile(means, _levels(confidence, len(sizes)))
     return {
         "mean": float(kept.mean()),

@@ -68,7 +68,7 @@ _ON_ITS_OWN = re.compile(  # a verb or a subject: the clause does not lean on th
 )
 _DENIAL = re.compile(
     r"\b(?:not(?! only)|cannot|can't|cant|can not|couldn't|won't|wont|don't|doesn't|didn't|isn't|aren't|wasn't|haven't|unable|"
-    r"impossible|no(?! (?:worries|worry|problem|trouble|doubt))|never|nor|neither|without|unfortunately (?:i|we) can|instead of|rather than|too late|declin\w+|refus\w+|"
+    r"impossible|no(?! (?:worries|worry|problem|trouble|doubt))|never|nor|neither|without|too late|declin\w+|refus\w+|"
     r"unavailable|ineligible|excluded?|rule out|out of the question)\b"
 )
 _DENIED_AFTER = re.compile(
@@ -169,6 +169,8 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
 def resolutions(text: str, item: str) -> Iterator[str]:
     """The resolutions that a lower-cased reply commits to; one may come several times."""
     for sentence in _SENTENCE.split(text):
+        if sentence.endswith("?"):  # an offer to be answered settles nothing
+            continue
         denied = False
         for clause in _CLAUSE.split(sentence):
             denied = denied and not _ON_ITS_OWN.search(clause)  # "no refund, replacement or credit"
@@ -179,8 +181,10 @@ def resolutions(text: str, item: str) -> Iterator[str]:
 def _committed(clause: str, item: str, denied: bool) -> Iterator[str]:
     """The resolutions that a clause gives; in one that is `denied` from its beginning there are none."""
     reported = _REPORTED.search(clause)
-    for name, pattern in _NAMED.items():
-        for match in re.finditer(pattern.replace("{item}", re.escape(item)), clause):
+    for name, named in _NAMED.items():
+        pattern = named.replace("{item}", re.escape(item))
+        clause = re.sub(rf"\b(?:instead of|rather than) (?:an? |the |any |your )?(?:{pattern})", " ", clause)
+        for match in re.finditer(pattern, clause):
             before, after = clause[: match.start()], clause[match.end() :]
             refused = denied or _DENIAL.search(before + match.group()) or _DENIED_AFTER.search(after)
             if not refused and not (reported and reported.start() <= match.start()):

@@ -1,0 +1,110 @@
+"""`verify_math` says whether the model's answer is right, as mathematics.
+
+Which part of a text is its answer is decided in `math_text.py`, whether two expressions are equal in
+`math_equal.py`. What cannot be judged is an error, never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from stateset.rl.errors import DataError
+from stateset.rl.verifiers.math_process import comparer
+from stateset.rl.verifiers.math_text import asked, gold_answer, last_answer, truth
+
+_NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
+_RATIO = rf"{_NUMBER}/{_NUMBER}|-?\\frac{{{_NUMBER}}}{{{_NUMBER}}}|-?\\frac\d\d|-?\d+\\frac{{\d+}}{{\d+}}"
+_WRITTEN = re.compile(
+    rf"\(?[+]?(?:{_NUMBER}(?:\\?%)?|{_RATIO}|\(\d+\+\d+/\d+\)|(?:{_NUMBER}\*)?{_NUMBER}\^{{?{_NUMBER}}}?)\)?"
+)
+_UNIT = re.compile(
+    r"(?<=[\d)}%])\s*(?:\\(?:text|mathrm)\s*\{[^{}]*\}|km|cm|mm|m|kg|mg|g|ml|L|ft|lb|oz|hr)(?:\^\{?[23]\}?)?$"
+)
+_ASSIGNED = re.compile(r"^[A-Za-z](?:_\w+)?(?:\([a-z]\))?\s*=\s*(?=[^=]*$)")
+_OPERATION = re.compile(r"[\w)}]\s*[-+*/^]|(?:frac|sqrt|sin|cos|tan|ln|log|exp)(?![a-z])|\)\s*\(|!")
+
+
+def verify_math(question: str, answer: str, context: Mapping[str, Any] | None = None) -> bool:
+    r"""Whether the model's answer equals the right one, by value: `verify_math("2+2", "4")` is True.
+
+    The right answer is `context["answer"]`; without one the question is worked out itself, where it is
+    nothing but arithmetic or algebra ("2+2", "What is 12 * 7?"). An equation is then a claim, to be answered
+    yes or no ("x^2 - 1 = (x-1)(x+1)?"), if it holds always or has no variable.
+
+    The model's answer may be prose, plain or LaTeX: the last `\boxed{...}` counts, else what follows the last
+    "answer is", "answer:" or "####", else the last expression. Where the right answer is a rational number,
+    the model's must be one written out (4, 1/2, 2.5, 2^10), not 3 + 1, and decimals of a value that is
+    no integer are right to six significant digits. The question said again is no answer.
+
+    Only the value counts: whether an answer is simplified, or why it is right, is not seen.
+
+    Args:
+        question: the prompt.
+        answer: the model's response.
+        context: the row's context; `answer` in it is the gold answer.
+
+    Raises:
+        DataError: no gold answer, and the question is no mathematics; a gold answer that is none; or the
+            comparison took more than five seconds.
+        MissingExtraError: the extra `math` is not installed.
+    """
+    gold = (context or {}).get("answer")
+    if gold is None:
+        right = asked(question)
+        if right is None:
+            raise DataError(
+                f"nothing says what answers {question[:60]!r}: it is no expression that could be worked out, "
+                "and the row has no `answer`; give the row one"
+            )
+        return _claim(question, right, answer) if "=" in right else _equals(question, right, answer)
+    right = gold_answer(str(gold))
+    if right is not None:
+        return _equals(question, right, answer, gold=right)
+    if truth(str(gold)) is None:
+        raise DataError(
+            f"the gold answer {str(gold)[:60]!r} is neither mathematics nor yes or no: verify_math cannot "
+            "judge this row; write its `answer` as a number, an expression or LaTeX"
+        )
+    return truth(answer) is truth(str(gold))
+
+
+def _claim(question: str, equation: str, answer: str) -> bool:
+    left, right = equation.split("=")
+    found = comparer.compare(left, right)
+    if not (found["equal"] or found["constant"]):
+        raise DataError(
+            f"{question[:60]!r} is an equation that does not always hold, so it asks for a solution: "
+            "give the row its `answer`"
+        )
+    return truth(answer) is found["equal"]
+
+
+def _equals(question: str, right: str, answer: str, gold: str | None = None) -> bool:
+    found = last_answer(answer, several="," in right)
+    if found is None:
+        return False
+    if "," not in right and "=" not in found:
+        right = _ASSIGNED.sub("", right)  # x = 3 says 3
+    if "," not in found and "=" not in right:
+        found = found.rpartition("=")[2].strip()  # 2 + 2 = 4 says 4
+    if not re.search(r"[A-Za-z]", right):
+        found = _UNIT.sub("", found)
+    if _restates(found, question, gold):
+        return False
+    compared = comparer.compare(right, found)
+    return compared["equal"] and (not compared["rational"] or bool(_WRITTEN.fullmatch(_squeeze(found))))
+
+
+def _restates(found: str, question: str, gold: str | None) -> bool:
+    """Whether an answer with something left to work out only repeats the question, in whatever order."""
+    said = _squeeze(found)
+    if not _OPERATION.search(found) or (gold is not None and said == _squeeze(gold)):
+        return False
+    task = asked(question)
+    return said in _squeeze(question) or (task is not None and sorted(said) == sorted(_squeeze(task)))
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"[\s$]", "", text)

@@ -1,0 +1,240 @@
+"""The bundled tickets: made by a seed, split by template, and judged by facts."""
+
+import re
+from collections import defaultdict
+from itertools import combinations
+from statistics import correlation, mean
+
+import pytest
+from datasketch import MinHash, MinHashLSH
+from stateset.rl import filter_by_difficulty, load_customer_service_data, prepare_training_data
+from stateset.rl.data.bundled import SPLITS
+from stateset.rl.data.load import load_tasks
+from stateset.rl.data.quality import quality_score
+from stateset.rl.data.tickets.generate import FOLDER, write_files
+from stateset.rl.errors import DataError, RewardError
+from stateset.rl.verifiers.tickets import check_ticket, verify_ticket
+
+ROWS = {split: load_customer_service_data(split) for split in SPLITS}
+ALL = [row for rows in ROWS.values() for row in rows]
+HABITS = {"lost", "return_out", "cancel_after", "warranty", "injury"}
+
+
+def test_the_script_makes_the_files_again_byte_for_byte(tmp_path):
+    write_files(tmp_path)
+    for split in SPLITS:
+        assert (tmp_path / f"{split}.jsonl").read_bytes() == (FOLDER / f"{split}.jsonl").read_bytes()
+
+
+def test_sizes():
+    assert len(ALL) >= 1200
+    assert len(ROWS["test"]) >= 300
+    assert len({row["template"] for row in ROWS["test"]}) >= 60
+    assert len({row["situation"] for row in ALL}) == 13
+    assert len({row["id"] for row in ALL}) == len(ALL)
+    for split in SPLITS:
+        assert {row["difficulty"] for row in ROWS[split]} == {"easy", "medium", "hard"}
+        assert len(load_tasks(ROWS[split])) == len(ROWS[split])
+
+
+def test_splits_share_no_template_product_name_shop_or_clause():
+    def seen(split):
+        rows = ROWS[split]
+        clauses = {line for row in rows for line in row["prompt"][0]["content"].splitlines() if line[:2] == "- "}
+        return {
+            "template": {row["template"] for row in rows},
+            "clause": {re.sub(r"\d+", "N", clause) for clause in clauses},
+            **{
+                name: {row["facts"][name] for row in rows} - {"gift card"} for name in ("shop", "item", "name")
+            },
+        }
+
+    for first, second in combinations(SPLITS, 2):
+        for kind, values in seen(first).items():
+            assert not values & seen(second)[kind], kind
+
+
+def _signature(text, size):
+    words = re.findall(r"[a-z0-9']+", text.lower())
+    signature = MinHash(num_perm=128, seed=1)
+    for start in range(len(words) - size + 1):
+        signature.update(" ".join(words[start : start + size]).encode())
+    return signature
+
+
+@pytest.mark.parametrize(("part", "size", "threshold"), [("message", 2, 0.4), ("prompt", 3, 0.6)])
+def test_no_near_duplicates_across_splits(part, size, threshold):
+    """Customers' messages, and whole prompts (which share the one instruction sentence)."""
+
+    def text(row):
+        system, user = (message["content"] for message in row["prompt"])
+        return user if part == "message" else f"{system} {user}"
+
+    index = MinHashLSH(threshold=threshold, num_perm=128)
+    for row in ROWS["train"]:
+        index.insert(row["id"], _signature(text(row), size))
+    assert index.query(_signature(text(ROWS["train"][0]), size)), "the index finds what is there"
+    for row in ROWS["validation"] + ROWS["test"]:
+        assert not index.query(_signature(text(row), size)), text(row)
+
+
+def test_every_gold_answer_passes():
+    assert [row["answer"] for row in ALL if not verify_ticket("", row["answer"], row)] == []
+
+
+def test_a_gold_answer_of_another_resolution_fails():
+    """Each row with the gold answer of every other situation, its facts put in place of the other's."""
+    for row in ROWS["validation"]:
+        for other in ROWS["validation"]:
+            if other["resolution"] in (row["resolution"], *row["allowed"]) or row["question_kind"]:
+                continue
+            answer = other["answer"].replace(other["facts"]["order"], row["facts"]["order"])
+            assert not verify_ticket("", answer, row), (row["resolution"], answer)
+
+
+def _row(**wanted):
+    return next(row for row in ROWS["train"] if all(row[name] == value for name, value in wanted.items()))
+
+
+@pytest.mark.parametrize(
+    ("situation", "answer", "why"),
+    [
+        ("return_out", "You can have store credit or a refund, {name}.", "two resolutions"),
+        ("return_out", "I have refunded {amount} for order {order} to your card.", "the habit"),
+        ("return_out", "We cannot give you store credit for order {order}.", "the right word in a denial"),
+        ("return_out", "You asked for store credit on order {order}.", "only the wish is named"),
+        ("return_out", "Please contact our support team for store credit.", "sent elsewhere"),
+        ("return_out", "Would you like store credit for order {order}?", "a question settles nothing"),
+        ("return_out", "I have added store credit for order {other_order}.", "another order"),
+        ("return_out", "I have added store credit and a $10 voucher.", "a promise that the policy forbids"),
+        ("return_out", "store credit", "a bare keyword"),
+        ("return_out", "I added store credit. I added store credit. I added store credit.", "a loop"),
+        ("late", "I have opened a trace. It will be with you by Friday.", "a delivery date"),
+        ("late", "I opened a trace and refunded order {order}.", "more than the policy gives"),
+        ("injury", "Our safety team takes over. This was our fault.", "an admission"),
+        ("injury", "Our safety team takes over and a new {item} is on its way.", "and a replacement"),
+        ("warranty", "We will repair it or send you a new {item}.", "hedging"),
+        ("cancel_after", "I have cancelled order {order} for you.", "the habit"),
+        ("lost", "I have asked the carrier to trace order {order}.", "the habit"),
+    ],
+)  # fmt: skip
+def test_planted_wrong_answers_fail(situation, answer, why):
+    row = _row(situation=situation)
+    assert not verify_ticket("", answer.format(**row["facts"]), row), why
+
+
+@pytest.mark.parametrize(
+    ("situation", "answer"),
+    [
+        ("return_out", "A refund is no longer possible, but {amount} of store credit is in your account."),
+        ("return_out", "Instead of a refund you get store credit for order {order}."),
+        ("return_out", "I understand you want a refund. I can offer store credit, not money."),
+        ("late", "We can't refund it yet, so I started a trace with the carrier for order {order}."),
+        ("cancel_after", "It has shipped, so I cannot cancel it. Here is a prepaid return label."),
+        ("warranty", "No replacement or refund here, but our workshop will repair your {item}."),
+        ("injury", "I am so sorry. Our safety team will call you about order {order}."),
+    ],
+)
+def test_plain_right_answers_pass(situation, answer):
+    row = _row(situation=situation)
+    check = check_ticket(answer.format(**row["facts"]), row)
+    assert check.passed, check
+
+
+def test_a_question_needs_its_own_figure():
+    row = _row(situation="question", question_kind="return_window")
+    window = row["facts"]["window"]
+    assert verify_ticket("", f"You have {window} days to return it.", row)
+    assert not verify_ticket("", f"You have {window + 1} days to return it.", row)
+    assert not verify_ticket("", f"You have {window} days, or 90 days for members.", row)
+    assert not verify_ticket("", f"You have {window} days. I have sent you a refund.", row)
+
+
+def test_a_row_of_another_kind_is_refused():
+    with pytest.raises(RewardError, match="'resolution'"):
+        verify_ticket("", "hello", {"facts": {}})
+
+
+def test_the_logs_are_wrong_by_habit():
+    """The shares of the data card, read by the verifier and not by what the script meant."""
+    right = defaultdict(list)
+    for row in ROWS["train"]:
+        right[row["situation"]].append(verify_ticket("", row["reply"], row))
+    assert 0.60 <= mean(value for values in right.values() for value in values) <= 0.70
+    for situation, values in right.items():
+        assert mean(values) < 0.4 if situation in HABITS else mean(values) > 0.7, situation
+
+
+def test_satisfaction_follows_quality_only_loosely():
+    right = [float(verify_ticket("", row["reply"], row)) for row in ROWS["train"]]
+    stars = [float(row["satisfaction"]) for row in ROWS["train"]]
+    assert 0.0 < correlation(right, stars) < 0.4
+
+
+def test_prepared_rows_went_well_and_say_how_well():
+    kept = prepare_training_data(source="support_tickets", min_quality_score=0.8)
+    assert 300 < len(kept) < len(ROWS["train"])
+    assert min(row["quality_score"] for row in kept) >= 0.8
+    assert len(prepare_training_data("support_tickets")) == len(ROWS["train"])
+    easy = filter_by_difficulty(kept, "easy")
+    assert {row["difficulty"] for row in easy} == {"easy"}
+
+
+@pytest.mark.parametrize(
+    ("row", "score"),
+    [
+        ({"resolved": True, "satisfaction": 5, "reopened": False}, 1.0),
+        ({"resolved": False, "satisfaction": 1, "reopened": True}, 0.0),
+        ({"resolved": True, "satisfaction": 3, "reopened": True}, 0.4 + 0.2),  # 0.4 x 1 + 0.4 x 0.5 + 0
+        ({"satisfaction": "4"}, 0.75),
+        ({"resolved": "yes", "context": {"reopened": "no"}}, 1.0),
+        ({"prompt": "hello"}, None),
+    ],
+)
+def test_quality_worked_out_by_hand(row, score):
+    assert quality_score(row) == (score if score is None else pytest.approx(score))
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "message"),
+    [
+        ([{"prompt": "a"}], 0.8, "1 of 1 rows have no quality"),
+        ([{"prompt": "a", "satisfaction": 9}], 0.8, "`satisfaction` is 9"),
+        ([{"prompt": "a", "resolved": "maybe"}], 0.8, "`resolved` is 'maybe'"),
+        ([{"prompt": "a", "satisfaction": 2}], 0.8, "no row reaches"),
+        ([{"prompt": "a", "satisfaction": 2}], 1.5, "from 0 to 1"),
+        ([{"satisfaction": 2}], 0.5, "no `prompt`"),
+    ],
+)
+def test_rows_without_quality_are_refused(rows, least, message):
+    with pytest.raises(DataError, match=message):
+        prepare_training_data(rows, min_quality_score=least)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(DataError, match="train, validation, test"):
+        load_customer_service_data("dev")
+    with pytest.raises(DataError, match="train, validation, test"):
+        load_tasks("support_tickets/dev")
+
+
+def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(load_tasks("support_tickets/test")) == len(ROWS["test"])
+    (tmp_path / "support_tickets").mkdir()
+    with pytest.raises(DataError, match="folder"):
+        load_tasks("support_tickets")
+
+
+def test_the_data_card_states_the_shares_as_they_are():
+    card = (FOLDER / "README.md").read_text()
+    right = defaultdict(list)
+    for row in ROWS["train"]:
+        right[row["situation"]].append(verify_ticket("", row["reply"], row))
+    for situation, values in right.items():
+        assert re.search(rf"^\| {situation} \| [^|]+ \| {100 * mean(values):.0f} % \|", card, re.M), situation
+    shares = [value for values in right.values() for value in values]
+    kept = prepare_training_data("support_tickets", min_quality_score=0.8)
+    good = mean(verify_ticket("", row["reply"], row) for row in kept)
+    assert f"together: {100 * mean(shares):.0f} %" in card
+    assert f"{len(kept)} rows that `min_quality_score=0.8` keeps, {100 * good:.0f} %" in card
