@@ -48,10 +48,8 @@ def run(task: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def scores(task: ModuleType, row: Task, *texts: str) -> list[float | None]:
     """Scored as in a run: in a worker process, with a time limit."""
-    rollouts = tuple(
-        Rollout(sample=i, text=text, token_ids=(1,), loss_mask=(1,), sampler_logprobs=(-1.0,), stop_reason="stop")
-        for i, text in enumerate(texts)
-    )  # fmt: skip
+    fixed = {"token_ids": (1,), "loss_mask": (1,), "sampler_logprobs": (-1.0,), "stop_reason": "stop"}
+    rollouts = tuple(Rollout(sample=i, text=text, **fixed) for i, text in enumerate(texts))
     with RewardScorer(task.score) as scorer:
         assert scorer.notice is None
         [scored] = scorer.score([RolloutGroup(task=row, prompt_ids=(1,), rollouts=rollouts)])

@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import write_model
 
 import stateset.rl
-from stateset.rl import GRPOTrainer, RewardFunction
+from stateset.rl import (
+    CustomerSatisfactionReward,
+    GRPOTrainer,
+    RewardFunction,
+    load_customer_service_data,
+    prepare_training_data,
+    train_grpo_model,
+    verify_math,
+)
 from stateset.rl.errors import ModelNotTrainableError
 
 DOCUMENT_YAML = """\
@@ -189,3 +198,36 @@ def test_the_documents_reward_class_calculates() -> None:
         "policy_compliance": 0.10,
     }
     assert total == pytest.approx(sum(scores[name] * weight for name, weight in weights.items()))
+
+
+@pytest.fixture
+def long_llama(tmp_path: Path) -> Path:
+    """A model that reads the bundled tickets: its tokens are characters."""
+    return write_model(tmp_path / "long", max_position_embeddings=2048)
+
+
+def test_2_the_bundled_tickets_train(long_llama: Path, tmp_path: Path) -> None:
+    dataset = load_customer_service_data()
+    one_step = {"rollout_n": 2, "batch_size": 2, "max_steps": 1, "output_dir": str(tmp_path / "run")}
+    trainer = GRPOTrainer(
+        model=str(long_llama), reward_function=ServiceReward(), config={**CONFIG, **SMALL, **one_step}
+    )
+    assert trainer.train(dataset).generate(prompt="Where is my parcel?")
+    assert len(dataset) >= 300
+
+
+def test_10_three_lines_from_tickets_to_a_model(
+    long_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reward = CustomerSatisfactionReward(weights={"resolution": 0.5, "tone": 0.3, "efficiency": 0.2})
+    data = prepare_training_data(source="support_tickets", min_quality_score=0.8)
+    small: dict[str, Any] = {"max_steps": 1, "batch_size": 2, "mini_batch_size": 16, **SMALL}
+    model = train_grpo_model(data=data, reward_fn=reward, profile="balanced", model=str(long_llama), **small)
+    assert model.run_dir is not None
+    assert (model.run_dir / "model").is_dir()
+
+
+def test_14_arithmetic_is_verified_by_a_library() -> None:
+    assert verify_math("2+2", "4") is True
+    assert verify_math("2+2", "5") is False

@@ -13,14 +13,16 @@ from stateset.rl.errors import RewardError
 from stateset.rl.verifiers.ticket_audit import audit_reasons, audit_ticket
 
 FACTS = {
-    "shop": "Harbour Shop", "name": "Ida", "item": "electric kettle", "order": "40213", "other_order": "77120",
-    "amount": "$39.90", "days": 6, "months": 9, "window": 30, "warranty": 24, "delivery": 4, "validity": 36,
+    "shop": "Harbour Shop", "name": "Ida", "item": "electric kettle", "order": "40213",
+    "other_order": "77120", "amount": "$39.90",
+    "days": 6, "months": 9, "window": 30, "warranty": 24, "delivery": 4, "validity": 36,
 }  # fmt: skip
+_UNASKED = ["refund", "replacement", "delivery_date", "compensation"]
 SITUATIONS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "broken": ("replacement", [], ["refund", "compensation"], None),
     "broken_paid": ("refund", [], ["replacement", "compensation"], None),
     "wrong_item": ("replacement", ["return_label"], ["refund", "compensation"], None),
-    "late": ("trace", [], ["refund", "replacement", "delivery_date", "compensation"], None),
+    "late": ("trace", [], _UNASKED, None),
     "lost": ("refund", [], ["replacement", "delivery_date", "compensation"], None),
     "return_in": ("refund", ["return_label"], ["replacement", "compensation"], None),
     "return_out": ("store_credit", ["return_label"], ["refund", "replacement", "compensation"], None),
@@ -30,12 +32,12 @@ SITUATIONS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "warranty": ("repair", ["return_label"], ["refund", "replacement", "compensation"], None),
     "card": ("new_code", [], ["refund", "replacement", "compensation"], None),
     "injury": ("escalate", [], ["refund", "replacement", "compensation", "fault"], None),
-    "window": ("answer", [], ["refund", "replacement", "delivery_date", "compensation"], "return_window"),
-    "guarantee": ("answer", [], ["refund", "replacement", "delivery_date", "compensation"], "warranty_length"),
-    "delivery": ("answer", [], ["refund", "replacement", "delivery_date", "compensation"], "delivery_time"),
-    "validity": ("answer", [], ["refund", "replacement", "delivery_date", "compensation"], "card_validity"),
+    "window": ("answer", [], _UNASKED, "return_window"),
+    "guarantee": ("answer", [], _UNASKED, "warranty_length"),
+    "delivery": ("answer", [], _UNASKED, "delivery_time"),
+    "validity": ("answer", [], _UNASKED, "card_validity"),
 }
-POLICY = "You are the support agent of Harbour Shop.\nPolicy:\n- Broken kettles are replaced free of charge.\nOrder 40213."
+POLICY = "You are an agent.\nPolicy:\n- Broken kettles are replaced free of charge.\nOrder 40213."
 
 
 def row(situation: str) -> dict[str, Any]:
@@ -49,19 +51,26 @@ def row(situation: str) -> dict[str, Any]:
 
 RIGHT = [
     # replacement
-    ("broken", "So sorry, Ida! We're shipping you a brand new electric kettle for order 40213, free of charge."),
-    ("broken", "You asked for your money back, but here we replace broken items: a new kettle is on its way to you."),
+    ("broken", "Sorry, Ida! We're shipping you a brand new kettle for order 40213, free of charge."),
+    ("broken", "You asked for your money back, but here a new kettle is sent, and it is on its way."),
     ("broken", "Instead of a refund we send you a replacement kettle at no cost."),
     ("broken", "We cannot refund this order, but I've put another electric kettle in the post for you."),
     ("broken", "sorry ida, ive sent u a new electric kettle for order 40213"),
     ("broken", "Your electric kettle will be exchanged for a flawless one, no charge."),
-    ("wrong_item", "The right electric kettle is leaving our warehouse today. Use the attached label for the wrong parcel."),
+    ("broken", "Another electric kettle ships to you gratis. No need to send anything back."),
+    ("broken", "There's no refund for breakage; a replacement goes out this afternoon."),
+    ("wrong_item", "The correct product, your electric kettle, has been dispatched."),
+    ("wrong_item", "What you really ordered, the electric kettle, is now on its way to you."),
+    ("wrong_item", "The right kettle is leaving our warehouse. Use the attached label for the wrong one."),
     ("wrong_item", "My apologies for the mix-up. We are sending you the electric kettle that you ordered."),
     # refund
     ("broken_paid", "I have refunded $39.90 to your card for order 40213."),
     ("broken_paid", "We're giving you your money back in full, $39.90, Ida."),
-    ("broken_paid", "I know you hoped for a new kettle. We reimburse the full price of order 40213 to your bank account."),
+    ("broken_paid", "I know you hoped for a new kettle. We reimburse the full price to your bank account."),
     ("broken_paid", "There will be no replacement, but you receive a full refund of $39.90."),
+    ("broken_paid", "You get every cent back, $39.90, on the card you used."),
+    ("broken_paid", "As this shop does not send a second one, you receive the full $39.90 back."),
+    ("lost", "Because the courier's trace ended without success, we refund $39.90 to you."),
     ("lost", "The carrier has given up the search, so your payment of $39.90 goes back to your card."),
     ("lost", "I am sorry the parcel is gone. We have repaid $39.90 for order 40213."),
     ("return_in", "Send the kettle back with the attached label, and we'll refund $39.90 once it arrives."),
@@ -69,29 +78,37 @@ RIGHT = [
     ("twice", "The second charge of $39.90 on order 40213 has been refunded to your card."),
     ("twice", "You were indeed billed twice. We have reversed the extra payment of $39.90."),
     # store credit
-    ("return_out", "The window has closed, so we can't refund the kettle, but you get $39.90 in store credit."),
+    ("return_out", "The window has closed, so we can't refund it, but you get $39.90 in store credit."),
     ("return_out", "We've added shop credit of $39.90 to your customer account instead of a refund."),
+    ("return_out", "Cash is off the table now, but $39.90 of store credit sits in your account."),
+    ("return_out", "You are past the 30 days, which means store credit rather than a refund."),
     ("return_out", "I can offer you store credit for the full value; the return label is attached."),
     # trace
-    ("late", "I have asked the carrier to trace order 40213. No refund is possible while the trace is running."),
+    ("late", "I have asked the carrier to trace it. No refund is possible while the trace is running."),
     ("late", "We've opened an investigation with the courier to find your parcel."),
     ("late", "The carrier is searching its depots for your electric kettle; a trace was opened today."),
     ("late", "I can't promise a date, but the delivery company has started a trace for your parcel."),
+    ("late", "Refunds must wait until the trace is finished, but the carrier is searching for it."),
     # return label
-    ("cancel_after", "Order 40213 has already shipped and can't be cancelled. I have emailed you a prepaid return label."),
-    ("cancel_after", "It's too late to cancel. Please use the attached label to send the kettle back; we refund it then."),
+    ("cancel_after", "It has already shipped and can't be cancelled. I have emailed you a return label."),
+    ("cancel_after", "It's too late to cancel. Use the attached label to send it back; we refund it then."),
     # cancel
     ("cancel_before", "Done, Ida: order 40213 is cancelled and $39.90 is on its way back to your card."),
     ("cancel_before", "Your order hadn't shipped yet, so I was able to cancel it."),
+    ("cancel_before", "Order 40213 never left our shelves and stands cancelled."),
     # repair
-    ("warranty", "Your kettle is under warranty, so our workshop will repair it for free. A label is attached."),
-    ("warranty", "We neither replace nor refund it, but our technicians will fix the electric kettle under warranty."),
+    ("warranty", "Rather than a new one, our warranty gives you a free repair, which I've booked."),
+    ("warranty", "It is under warranty, so our workshop will repair it for free. A label is attached."),
+    ("warranty", "We neither replace nor refund it, but our technicians will fix it under warranty."),
     ("warranty", "I've booked a repair of your electric kettle for order 40213."),
     # new code
     ("card", "Sorry about that. I've emailed you a new gift card code for order 40213."),
     ("card", "The code that did not work has been cancelled and replaced with a new one."),
     ("card", "Your old code is blocked; a fresh code is in your inbox."),
+    ("card", "We have blocked the old code and sent you another."),
     # escalate
+    ("injury", "The Customer Safety Manager takes charge of your case now."),
+    ("injury", "A safety specialist is now responsible for your case and will call you."),
     ("injury", "I am very sorry to hear that. Our safety team has your message and takes over from here."),
     ("injury", "I've handed your case to a specialist, who will contact you."),
     ("injury", "Thank you for telling us. Your report has been escalated to our claims manager."),
@@ -125,7 +142,18 @@ WRONG = [
     ("injury", "The safety team takes over, and I have refunded $39.90 to your card.", "refund"),
     ("lost", "I have refunded $39.90 and asked the carrier to trace the parcel again.", "trace"),
     ("broken_paid", "We refund $39.90. If you prefer, we can replace the kettle.", "replacement"),
+    ("broken", "Your replacement for order 40213, or a refund of $39.90, is on its way.", "refund"),
+    ("broken", "We replace your kettle by giving you your money back.", "refund"),
+    ("broken", "A replacement is on its way. Please also find a return label.", "return_label"),
+    ("broken_paid", "Your refund is being processed as store credit.", "store_credit"),
+    ("late", "A trace is open. If it is not back in a week, you get a refund.", "refund"),
+    ("return_out", "As an exception I refund $39.90, which is better than store credit.", "refund"),
+    ("twice", "The second charge will be refunded as store credit.", "store_credit"),
     # denials, and denials that grant
+    ("broken_paid", "A refund? No. A refund of $39.90 it is not!", "refund"),
+    ("broken_paid", "I wish I could refund you $39.90.", "refund"),
+    ("cancel_before", "We cannot stop order 40213, it is cancelled.", "denies"),
+    ("cancel_after", "You will not get a label, since the order is cancelled.", "return_label"),
     ("broken", "We cannot replace the electric kettle.", "replacement"),
     ("broken", "No replacement is sent for order 40213, but a replacement is sent.", "denies"),
     ("broken_paid", "Unfortunately a refund is not possible for order 40213.", "refund"),
@@ -156,6 +184,15 @@ WRONG = [
     ("return_out", "Perhaps you can get store credit.", "store_credit"),
     ("warranty", "A repair might be possible at the workshop.", "repair"),
     ("injury", "Please contact our safety team.", "escalate"),
+    ("broken", "We are sending a replacement kettle once our manager has approved it.", "replacement"),
+    ("broken", "We will send a replacement kettle after you pay for it.", "replacement"),
+    ("broken", "I am sorry your replacement kettle is broken.", "replacement"),
+    ("broken_paid", "Your refund is for other customers, sorry.", "refund"),
+    ("broken_paid", "I have asked my manager for a refund of $39.90.", "refund"),
+    ("broken_paid", "You can find our refund form on the website.", "refund"),
+    ("return_in", "Send it back and we will see about a refund.", "refund"),
+    ("card", "You can buy a new gift card with a new code in our shop.", "new_code"),
+    ("cancel_before", "Your cancellation was received.", "cancel"),
     # the wrong one
     ("broken", "I have refunded $39.90 to your card for order 40213.", "refund"),
     ("late", "Please be patient, your parcel is on its way.", "trace"),
@@ -176,11 +213,14 @@ WRONG = [
     ("broken_paid", "I have refunded $39.90 and added a small gift for your trouble.", "compensation"),
     ("late", "The carrier is tracing order 40213. It will arrive on Friday.", "day of delivery"),
     ("late", "We opened a trace with the carrier, and you will have it by the 14th.", "day of delivery"),
-    ("late", "A trace was started with the carrier; your parcel will be delivered within 2 days.", "day of delivery"),
+    ("late", "We opened a trace; your parcel will be delivered within 2 days.", "day of delivery"),
     ("injury", "Our safety team takes over your case. This was our fault.", "fault"),
     ("injury", "A specialist is taking over. We accept full responsibility for the accident.", "fault"),
     ("injury", "I passed this to the safety team, as the kettle was clearly defective.", "fault"),
+    ("injury", "The safety team takes over and will pay your medical costs.", "compensation"),
+    ("injury", "The safety team takes over. We are sorry that our defective kettle hurt you.", "fault"),
     # numbers, products
+    ("broken", "We're sending you a new phone for order 40213.", "another product"),
     ("broken", "We are sending you a new electric kettle for order 77120.", "not this order"),
     ("broken", "We are sending you a new electric kettle for order 4021.", "not this order"),
     ("broken_paid", "I have refunded $49.90 for order 40213.", "amount"),
@@ -192,10 +232,12 @@ WRONG = [
     ("broken", "", "keyword"),
     ("broken", "replacement", "keyword"),
     ("broken_paid", "Refund $39.90", "keyword"),
-    ("broken_paid", "refund refunded money back refund card order refund issued", "pile"),
+    ("broken_paid", "refund refunded money back refund card order refund issued", "repeats"),
+    ("return_out", "store credit label order shop value window days", "pile"),
+    ("broken_paid", "We refund your the kettle order of is $39.90.", "pile"),
     ("broken_paid", "refund replacement store credit trace label cancel repair code", "refund"),
     ("broken", "We are sending a new electric kettle. We are sending a new electric kettle.", "repeats"),
-    ("broken", "We replace the kettle, we replace the kettle, we replace the kettle, we replace it.", "repeats"),
+    ("broken", "We replace the kettle, we replace the kettle, and we replace the kettle.", "repeats"),
     ("broken_paid", "I have refunded order 40213 to your", "middle"),
     ("broken", "We are sending a replacement for order 40213 and a new elec", "middle"),
     ("broken", "Here is what we do:\n- a replacement is sent to you\n- you wait", "list"),
@@ -265,11 +307,18 @@ def test_every_gold_answer_passes(rows: list[dict[str, Any]]) -> None:
     assert [(r["id"], audit_reasons(r["answer"], r)) for r in rows if audit_reasons(r["answer"], r)] == []
 
 
-def test_a_gold_answer_of_another_resolution_never_passes(rows: list[dict[str, Any]]) -> None:
-    """Every gold answer of one row against the facts of the next row with another resolution."""
-    for first, second in zip(rows, rows[1:] + rows[:1], strict=True):
-        if first["resolution"] != second["resolution"]:
-            assert not audit_ticket("", first["answer"], second)
+def test_a_gold_answer_is_right_for_no_other_resolution(rows: list[dict[str, Any]]) -> None:
+    others = {r["resolution"] for r in rows} - {"answer"}
+    for r in rows[::6]:
+        for other in others - {r["resolution"]}:
+            assert not audit_ticket("", r["answer"], r | {"resolution": other, "allowed": []}), other
+
+
+def test_a_gold_answer_with_the_slots_of_another_row_fails(rows: list[dict[str, Any]]) -> None:
+    for r in rows[::6]:
+        for slot, other in (("order", r["facts"]["other_order"]), ("amount", "$3.45")):
+            changed = r["answer"].replace(r["facts"][slot], other)
+            assert changed == r["answer"] or not audit_ticket("", changed, r), changed
 
 
 def test_the_logs_are_accepted_as_their_habits_say(rows: list[dict[str, Any]]) -> None:

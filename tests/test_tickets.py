@@ -7,6 +7,7 @@ from statistics import correlation, mean
 
 import pytest
 from datasketch import MinHash, MinHashLSH
+
 from stateset.rl import filter_by_difficulty, load_customer_service_data, prepare_training_data
 from stateset.rl.data.bundled import SPLITS
 from stateset.rl.data.load import load_tasks
@@ -40,12 +41,15 @@ def test_sizes():
 def test_splits_share_no_template_product_name_shop_or_clause():
     def seen(split):
         rows = ROWS[split]
-        clauses = {line for row in rows for line in row["prompt"][0]["content"].splitlines() if line[:2] == "- "}
+        clauses = {
+            line for row in rows for line in row["prompt"][0]["content"].splitlines() if line[:2] == "- "
+        }
         return {
             "template": {row["template"] for row in rows},
             "clause": {re.sub(r"\d+", "N", clause) for clause in clauses},
             **{
-                name: {row["facts"][name] for row in rows} - {"gift card"} for name in ("shop", "item", "name")
+                name: {row["facts"][name] for row in rows} - {"gift card"}
+                for name in ("shop", "item", "name")
             },
         }
 

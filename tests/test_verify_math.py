@@ -319,5 +319,12 @@ def test_what_a_question_asks_to_work_out(question: str, found: str | None) -> N
 
 
 def test_the_last_yes_or_no() -> None:
-    said = {"Yes": True, "Is it? No.": False, "not true": False, "That's correct": True, "Nothing": None}
+    said = {
+        "Yes": True,
+        "Is it? No.": False,
+        "not true": False,
+        "It isn't correct": False,
+        "That's correct": True,
+        "Nothing": None,
+    }
     assert {text: truth(text) for text in said} == said

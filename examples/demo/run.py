@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
 from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data
 from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.data.load import load_tasks
@@ -87,9 +88,13 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="overrides of project.yaml")
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of this demo (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="folder of this demo (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true", help="add the control rows")
     parser.add_argument("--quick", action="store_true", help="a few steps: proves only the wiring")
@@ -123,7 +128,11 @@ def _controls(
          model, logs, "answer", GOLD_TIMES_WARM * warm),
     ):  # fmt: skip
         settings = WarmStart(
-            column=column, epochs=1 + steps, max_steps=steps, learning_rate=_rate(config), batch_size=_size(config)
+            column=column,
+            epochs=1 + steps,
+            max_steps=steps,
+            learning_rate=_rate(config),
+            batch_size=_size(config),
         )
 
         def train(
@@ -225,7 +234,9 @@ def _report(out: Path, comparison: Comparison, run: Path, tasks: Sequence[Task])
         console.print(f"\n{cases[-1]}", markup=False, highlight=False)
     (out / "report.md").write_text(f"{markdown(comparison)}\n\n" + "\n\n".join(cases) + "\n")
     picture = plot_curves(run)
-    console.print(f"\nreport   {out / 'report.md'}\ncurves   {picture}\nanswers  {out / 'test'}\nmodel    {run / 'model'}")
+    console.print(
+        f"\nreport   {out / 'report.md'}\ncurves   {picture}\nanswers  {out / 'test'}\nmodel    {run / 'model'}"
+    )
 
 
 if __name__ == "__main__":

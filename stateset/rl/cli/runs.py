@@ -21,14 +21,14 @@ def runs(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ROOT | show RUN]",
+            metavar="[ROOT | show RUN | plot RUN]",
             show_default=False,
             help="A folder of runs (default: runs), or one run.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, the newest first, or show one with all its steps."""
+    """List runs, the newest first, show one with all its steps, or draw its curves."""
     from stateset.rl.tracking.read_runs import list_runs, read_run
 
     match words or ["runs"]:
@@ -36,11 +36,15 @@ def runs(
             _show_run(read_run(Path(run)), as_json)
         case ["show"]:
             raise ConfigError("`runs show` needs a run: stateset-rl runs show runs/NAME")
+        case ["plot", run]:
+            _plot_run(Path(run), as_json)
+        case ["plot"]:
+            raise ConfigError("`runs plot` needs a run: stateset-rl runs plot runs/NAME")
         case [root]:
             _show_list(list_runs(Path(root)), root, as_json)
         case _:
             raise ConfigError(
-                "give one folder of runs, or `show` and one run: stateset-rl runs show runs/NAME"
+                "give one folder of runs, or `show` or `plot` and one run: stateset-rl runs show runs/NAME"
             )
 
 
@@ -98,6 +102,17 @@ def _show_run(run: Run, as_json: bool) -> None:
         [str(line["step"]), *(show.number(line.get(name)) for name in columns[1:])] for line in run.metrics
     ]
     show.data_table(columns, rows)
+
+
+def _plot_run(run: Path, as_json: bool) -> None:
+    """Write the picture and say where it is."""
+    from stateset.rl.tracking.plot import plot_curves
+
+    picture = str(plot_curves(run))
+    if as_json:
+        show.data_json({"picture": picture})
+    else:
+        show.data(picture)
 
 
 def _facts(run: Run) -> dict[str, str]:

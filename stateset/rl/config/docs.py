@@ -65,7 +65,14 @@ _FILLED = {
     "learning_rate": ("number > 0 and <= 1, null", "`1e-6`, with LoRA `1e-5`"),
     "mini_batch_size": ("integer > 0, null", "`batch_size x rollout_n`"),
 }
-_TYPE_NAMES = {str: "text", bool: "true, false", int: "integer", float: "number", type(None): "null", WarmStart: "the keys below"}
+_TYPE_NAMES = {
+    str: "text",
+    bool: "true, false",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+    WarmStart: "the keys below",
+}
 _BOUNDS = {"ge": ">=", "gt": ">", "lt": "<", "le": "<="}
 
 

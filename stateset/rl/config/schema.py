@@ -60,7 +60,9 @@ class WarmStart(BaseModel):
         "reply", description="Column of the replies: `reply` is the logged one, `answer` the gold one."
     )
     epochs: Count = Field(1, description="Passes over those rows.")
-    max_steps: PositiveInt | None = Field(None, description="Ends the stage after so many steps; null: never.")
+    max_steps: PositiveInt | None = Field(
+        None, description="Ends the stage after so many steps; null: never."
+    )
     batch_size: Count = Field(8, description="Replies in one supervised step.")
     learning_rate: PositiveFloat = Field(
         3e-5, le=1, description="Peak learning rate; rises over 5 steps, then falls linearly to zero."
@@ -86,7 +88,8 @@ class Config(BaseModel):
         None, description="The reward as `package.module:Name`, found below the project's folder."
     )
     dataset: Name | None = Field(
-        None, description="File with training rows (.jsonl, .json, .csv, .parquet), or `support_tickets`: the bundled ones."
+        None,
+        description="File with training rows (.jsonl, .json, .csv, .parquet), or `support_tickets`: the bundled ones.",
     )
     eval_dataset: Name | None = Field(
         None,

@@ -32,7 +32,9 @@ def quality_parts(row: Mapping[str, Any]) -> dict[str, float]:
     context = row.get("context")
     columns = {**context, **row} if isinstance(context, Mapping) else row
     return {
-        name: _read(read, columns[name], name, row) for name, read in _PARTS.items() if columns.get(name) is not None
+        name: _read(read, columns[name], name, row)
+        for name, read in _PARTS.items()
+        if columns.get(name) is not None
     }
 
 
@@ -47,7 +49,9 @@ def _read(read: Callable[[Any], float | None], value: Any, name: str, row: Mappi
 def _flag(value: Any) -> float | None:
     """1 for true, 0 for false, also as a table's text has them; None for anything else."""
     text = str(value).strip().lower()
-    return 1.0 if text in ("true", "yes", "1", "1.0") else 0.0 if text in ("false", "no", "0", "0.0") else None
+    return (
+        1.0 if text in ("true", "yes", "1", "1.0") else 0.0 if text in ("false", "no", "0", "0.0") else None
+    )
 
 
 def _not(value: Any) -> float | None:

@@ -68,7 +68,7 @@ def window(num_steps: int) -> int:
 
 
 def running_mean(values: Sequence[float], steps: int) -> list[float]:
-    """At each value the mean of the last `steps` values; NaN does not count, and NaN where there is nothing else."""
+    """At each value the mean of the last `steps` that are finite; NaN where none is."""
     return [_mean(values[max(0, end - steps) : end]) for end in range(1, len(values) + 1)]
 
 
@@ -76,15 +76,17 @@ def _reward(metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[
     steps, values = _series(metrics, "reward")
     size = window(len(metrics))
     lines = [
-        Line(label="training, one step", steps=steps, values=values, kind="dots", color=0),
-        _smooth(metrics, "reward", f"training, mean of {size} steps" if size > 1 else "training", 0),
-        _held_out("held-out tasks", *_series(evaluations, "reward"), 1),
+        Line(label="training step", steps=steps, values=values, kind="dots", color=0),
+        _smooth(metrics, "reward", f"mean of {size} steps" if size > 1 else "training", 0),
+        _held_out("held-out", *_series(evaluations, "reward"), 1),
     ]
     return Panel(title="Mean reward", unit="reward", lines=_drawable(lines))
 
 
 def _parts(metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]) -> Panel:
-    names = list(dict.fromkeys([*_part_names(metrics), *(n for e in evaluations for n in e.get("parts", {}))]))
+    names = list(
+        dict.fromkeys([*_part_names(metrics), *(n for e in evaluations for n in e.get("parts", {}))])
+    )
     of_evaluations = [{"step": line["step"], **line.get("parts", {})} for line in evaluations]
     lines: list[Line] = []
     for color, name in enumerate(names[:MAX_PARTS]):
@@ -109,7 +111,7 @@ def _groups(metrics: Sequence[Mapping[str, Any]]) -> Panel:
         _smooth(metrics, "signal/all_wrong", "all wrong", 1, kind="area"),
     ]
     return Panel(
-        title="What the groups teach", unit="share of groups", lines=_drawable(lines), bounds=(0.0, 1.0)
+        title="Groups with signal", unit="share of groups", lines=_drawable(lines), bounds=(0.0, 1.0)
     )
 
 

@@ -1,7 +1,7 @@
 """A run's curves as a picture, for a README or a look at a run without a browser.
 
-`curves.py` says what is shown; this file only draws it, with matplotlib's figure objects: no pyplot, no window, no
-global state.
+`curves.py` says what is shown; this file only draws it, with matplotlib's figure objects: no pyplot, no
+window, no global state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stateset.rl.errors import ConfigError, DataError, MissingExtraError
-from stateset.rl.tracking.curves import MAX_PARTS, Kind, Line, Panel, make_panels, window
+from stateset.rl.tracking.curves import Kind, Line, Panel, make_panels, window
 from stateset.rl.tracking.read_runs import Run, read_jsonl, read_run
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ _LAYOUTS = {1: "A", 2: "A;B", 3: "AB;CC", 4: "AB;CD"}
 _STYLES: dict[Kind, dict[str, Any]] = {
     "dots": {"linestyle": "none", "marker": "o", "markersize": 4, "alpha": 0.35, "markeredgewidth": 0},
     "line": {"linewidth": 2},
-    "held-out": {"linewidth": 1.5, "linestyle": "--", "marker": "D", "markersize": 4.5},
+    "held-out": {"linewidth": 1.5, "linestyle": "--", "marker": "D", "markersize": 4},
 }
 _INCHES, _DPI = (12.0, 8.0), 100
-
-assert len(_PALETTE) == MAX_PARTS
 
 
 def plot_curves(run_dir: Path, output: Path | None = None) -> Path:
@@ -74,8 +72,9 @@ def _evaluations(run_dir: Path) -> list[dict[str, Any]]:
 def _title(run: Run) -> str:
     model = Path(str(run.manifest.get("model") or "")).name
     size = window(len(run.metrics))
+    steps = f"{run.last_step} step{'' if run.last_step == 1 else 's'}"
     means = [f"lines are means of the last {size} steps"] if size > 1 else []
-    return "  ·  ".join([run.path.resolve().name, *filter(None, [model]), f"{run.last_step} steps", *means])
+    return "  ·  ".join([run.path.resolve().name, *filter(None, [model]), steps, *means])
 
 
 def _draw(panels: Sequence[Panel], title: str) -> bytes:
@@ -83,19 +82,22 @@ def _draw(panels: Sequence[Panel], title: str) -> bytes:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise MissingExtraError(
             "drawing curves needs matplotlib: pip install 'stateset-rl[train]'"
         ) from error
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained", facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.1)
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout=layout, facecolor="white")
     figure.suptitle(_plain(title), fontsize=12, color=_INK)
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.1)  # type: ignore[union-attr]
     places = figure.subplot_mosaic(_LAYOUTS[len(panels)])
+    steps = [step for panel in panels for line in panel.lines for step in line.steps]
+    margin = 0.5 + 0.02 * (max(steps) - min(steps))
     for axes, panel in zip(places.values(), panels, strict=True):
         _draw_panel(figure, axes, panel)
+        axes.set_xlim(min(steps) - margin, max(steps) + margin)
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
@@ -117,7 +119,7 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
     if right is not None:
         _label(right, panel.right_unit)
         right.set_ylim(bottom=min(0.0, right.get_ylim()[0]))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     _add_legend(figure, axes, handles, [_plain(line.label) for line in panel.lines if line.label])
 
 
@@ -152,13 +154,19 @@ def _draw_area(axes: Axes, line: Line, below: Sequence[float]) -> tuple[Any, lis
     """A band on top of the one before; returns its upper edge too."""
     base = list(below) if len(below) == len(line.values) else [0.0] * len(line.values)
     top = [b + (0.0 if math.isnan(v) else v) for b, v in zip(base, line.values, strict=True)]
-    color = _PALETTE[line.color]
     edges = [line.steps[0] - 0.5, *(step + 0.5 for step in line.steps)]
-    return axes.stairs(top, edges, baseline=base, fill=True, color=color, alpha=0.8, linewidth=0), top
+    band = axes.stairs(top, edges, baseline=base, fill=True, color=_tint(_PALETTE[line.color]), linewidth=0)
+    return band, top
+
+
+def _tint(color: str, share: float = 0.7) -> str:
+    """The colour mixed with white: paler, and still hiding the grid."""
+    mixed = (round(255 - share * (255 - int(color[i : i + 2], 16))) for i in (1, 3, 5))
+    return "#" + "".join(f"{value:02X}" for value in mixed)
 
 
 def _add_legend(figure: Figure, axes: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Below the axis label, at a distance in points, so that it is outside the data in a panel of any height."""
+    """Below the axis label, at a distance in points: outside the data in a panel of any height."""
     from matplotlib.transforms import ScaledTranslation
 
     axes.legend(
@@ -167,13 +175,13 @@ def _add_legend(figure: Figure, axes: Axes, handles: Sequence[Any], labels: Sequ
         loc="upper left",
         bbox_to_anchor=(0.0, 0.0),
         bbox_transform=axes.transAxes + ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans),
-        ncols=3,
+        ncols=3 if sum(sorted(map(len, labels))[-3:]) <= 60 else 2,  # wider ones would squeeze the panel
         fontsize=9,
         frameon=False,
         labelcolor=_INK,
         borderaxespad=0.0,
-        handlelength=2.2,
-        columnspacing=1.4,
+        handlelength=1.8,
+        columnspacing=1.2,
     )
 
 

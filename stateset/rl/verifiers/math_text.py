@@ -67,7 +67,7 @@ _SPOKEN = {
 _EXCLAIMED = re.compile(r"(?<=\d)!+(?=\s*$|\s+[A-Z])")
 _BETWEEN = re.compile(r"\s*,\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+")
 _SIDE_BY_SIDE = re.compile(r"\d\s+\d|\n")
-_TRUTH = re.compile(r"\b(not\s+)?(yes|true|correct|no|false|incorrect|wrong)\b", re.IGNORECASE)
+_TRUTH = re.compile(r"(?:(\bnot|n't)\s+)?\b(yes|true|correct|no|false|incorrect|wrong)\b", re.IGNORECASE)
 
 
 def last_answer(text: str, *, several: bool = False) -> str | None:
@@ -125,7 +125,7 @@ def _boxed(text: str) -> str | None:
 
 
 def _short(found: str | None) -> str | None:
-    """The expression, unless it is too long or too deep for the parser, whose time doubles with each level."""
+    """The expression, unless it is too long, or too deep: each level doubles the parser's time."""
     if not found or len(found) > MAX_LENGTH:
         return None
     depths = accumulate((sign in "({[") - (sign in ")}]") for sign in found)

@@ -21,9 +21,7 @@ FOLDER = Path(__file__).parent
 ROWS_PER_TEMPLATE = {"train": 6, "validation": 3, "test": 4}
 SEED = 20261122
 _OTHER_CLAUSES = 2
-_INSTRUCTION = (
-    "You are the support agent of {shop}. Reply in one or two sentences, follow the policy and promise nothing else."
-)
+_INSTRUCTION = "You are the support agent of {shop}. Reply in one or two sentences, follow the policy and promise nothing else."
 _SATISFACTION = {"right": 3.9, "generous": 4.0, "wrong": 2.9}
 _REOPENED = {"right": 0.12, "generous": 0.15, "wrong": 0.35}
 _RESOLVED = {"right": 0.9, "generous": 0.85, "wrong": 0.65}
