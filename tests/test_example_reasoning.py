@@ -19,6 +19,7 @@ from stateset.rl.data.load import load_tasks
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
+pytestmark = pytest.mark.slow  # reasoning-gym is not part of `make setup`
 FOLDER = Path(__file__).parents[1] / "examples" / "reasoning"
 
 

@@ -249,6 +249,16 @@ def test_a_signal_ends_after_the_step_with_a_checkpoint(
     assert signal.getsignal(number) is not one
 
 
+def test_a_signal_in_the_last_step_finds_the_run_finished(tiny_llama: Path, tmp_path: Path) -> None:
+    def stop(metrics: Any) -> None:
+        if metrics.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer(tiny_llama, tmp_path / "run", on_step=stop).train(ROWS)  # 8 rows, 2 a step
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "finished"
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,7 @@ class GRPOTrainer:
                 keeper.evaluate(self.held_out, self.eval_scorer)
             if last or stop.number or state.step % config.save_every == 0:
                 keeper.save_checkpoint()
-            if stop.number:
+            if stop.number and not last:
                 whole = (
                     config.dataset and config.reward and config.model
                 )  # the command line can find all of it

@@ -1,8 +1,8 @@
 """The supervised stage before GRPO: the policy learns to imitate replies, such as an export's logged ones.
 
-A small model rarely stumbles on a right answer, and GRPO learns only from what it samples. Policy, forward pass
-and float32 master weights are those of GRPO; AdamW's moments and the KL reference begin anew after this stage.
-A killed warm start begins again: its checkpoint is the one after its last step.
+A small model rarely stumbles on a right answer, and GRPO learns only from what it samples. Policy, forward
+pass and float32 master weights are those of GRPO; AdamW's moments and the KL reference begin anew after this
+stage. A killed warm start begins again: its checkpoint is the one after its last step.
 """
 
 from __future__ import annotations

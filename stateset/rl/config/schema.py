@@ -89,12 +89,12 @@ class Config(BaseModel):
     )
     dataset: Name | None = Field(
         None,
-        description="File with training rows (.jsonl, .json, .csv, .parquet), or `support_tickets`: the bundled ones.",
+        description="Training rows: a file (.jsonl, .json, .csv, .parquet), or `support_tickets` (bundled).",
     )
     eval_dataset: Name | None = Field(
         None,
-        description="File with held-out rows (or `support_tickets/validation`), scored every `eval_every` steps "
-        "and never trained on.",
+        description="File with held-out rows, or `support_tickets/validation`; scored every `eval_every` "
+        "steps and never trained on.",
     )
     eval_reward: Name | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""The bundled support tickets: synthetic rows to try everything on. `tickets/README.md` is their data card."""
+"""The bundled support tickets: rows to try everything on. `tickets/README.md` is their data card."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FOLDER = Path(__file__).parent / "tickets"
 def load_customer_service_data(split: str = "train") -> list[dict[str, Any]]:
     """Rows of the bundled support tickets, ready for `train()`.
 
-    A row has `prompt` (system message with policy and order, customer's message), `answer` (a clean reply, never
-    trained on unless asked for), `reply` (what an agent of the log answered, with the log's `resolved`,
+    A row has `prompt` (system message with policy and order, customer's message), `answer` (a clean reply,
+    never trained on unless asked for), `reply` (what an agent of the log answered, with the log's `resolved`,
     `satisfaction` and `reopened`), `situation`, `difficulty`, `template`, and what `verify_ticket` checks:
     `resolution`, `allowed`, `must_not_promise`, `question_kind`, `facts`.
 

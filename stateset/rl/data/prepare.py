@@ -30,8 +30,8 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     unknown = scores.count(None)
     if min_quality_score > 0 and unknown:
         raise DataError(
-            f"{_name(source)}: {unknown} of {len(rows)} rows have no quality: give `resolved`, `satisfaction` "
-            "(1 to 5) or `reopened`, or leave out min_quality_score."
+            f"{_name(source)}: {unknown} of {len(rows)} rows have no quality: give `resolved`, "
+            "`satisfaction` (1 to 5) or `reopened`, or leave out min_quality_score."
         )
     kept = [
         row if score is None else {**row, "quality_score": round(score, 4)}
@@ -41,7 +41,8 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     if not kept:
         best = max(score for score in scores if score is not None)
         raise DataError(
-            f"{_name(source)}: no row reaches min_quality_score {min_quality_score}; the best has {best:.2f}. Lower it."
+            f"{_name(source)}: no row reaches min_quality_score {min_quality_score}; "
+            f"the best has {best:.2f}. Lower it."
         )
     return kept
 

@@ -126,7 +126,8 @@ SENDS = _any(
 ANEW = _any(
     r"""(?:new|another|fresh|correct|proper|identical|second|same|ordered|working|intact
     |right(?! away| now| team| back| here))
-    [ ](?!charge|payment|card|code|label|search|team|trace|of |day|account|method|on |in |with )\w+"""
+    [ ](?!charge|payment|card|code|label|search|team|trace|day|account|method|order|\d
+    |(?:of|on|in|with|from|for|and|it|by)\b)\w+"""
 )
 SHIPS_IT = (  # {item} stands for the row's item
     r"\b(?:i|we)\b.*\b(?:sen[dt]|ship|dispatch|mail|post)\w*\b(?!.*\b(?:back|us)\b).*\b{item}\b",

@@ -1,8 +1,8 @@
-"""Verifier of the bundled support tickets: does a reply give the one resolution that policy and facts call for?
+"""Verifier of the bundled tickets: a reply must give the one resolution that policy and facts call for.
 
-A reply is read clause by clause. Each clause commits to, denies, or only speaks of a resolution: "a refund is
-not possible", "you asked for a refund" and "contact us for a refund" give none. What is right stands in the
-row: `resolution`, `allowed` beside it, `must_not_promise`, and the order's `facts`. English, lexical.
+A reply is read clause by clause. Each clause commits to, denies, or only speaks of a resolution: "a refund
+is not possible", "you asked for a refund" and "contact us for a refund" give none. What is right stands in
+the row: `resolution`, `allowed` beside it, `must_not_promise`, and the order's `facts`. English, lexical.
 """
 
 from __future__ import annotations
@@ -23,27 +23,34 @@ _NAMED = {
         r"(?:new|replacement|another) (?:gift|e-?gift)[ -]?card"
     ),
     "store_credit": (
-        r"(?:store|shop)[ -]?credit|credit (?:note|voucher)|credit (?:to|you can) (?:spend|use) (?:at|in|on|with)|"
+        r"(?:store|shop)[ -]?credit|credit (?:note|voucher)|credit (?:to|you can) (?:spend|use) (?:at|"
+        r"in|on|with)|"
         r"credit (?:for|at|in) (?:our|the) (?:shop|store)|"
         r"credit(?:ed|ing)? (?:to )?your (?:store|shop|customer)? ?account"
     ),
-    "return_label": r"(?:return|returns|prepaid|pre-paid|postage|shipping) (?:\w+ )?labels?|labels? (?:to|for) \w*return\w*",
+    "return_label": (
+        r"(?:return|returns|prepaid|pre-paid|postage|shipping) (?:\w+ )?labels?|"
+        r"labels? (?:to|for) \w*return\w*"
+    ),
     "refund": (
         r"(?<!non-)refund(?:ed|ing|s|able)?|money back|reimburs\w+|"
         r"cancel\w* (?:the |your )?(?:second|extra|duplicate|double) (?:charge|payment)|"
-        r"(?:give|giving|gave|pay|paying|paid|return\w*|send\w*|sent|put\w*) (?:you )?(?:back )?(?:the |your )?"
+        r"(?:give|giving|gave|pay|paying|paid|return\w*|send\w*|sent|put\w*) (?:you )?(?:back )?(?:the |"
+        r"your )?"
         r"(?:second |extra |duplicate )?(?:money|payment|charge|amount|\$[\d.]+)(?: back)?"
         r"|back (?:to|on|onto) (?:your|the) (?:card|account|original|payment)"
     ),
     "replacement": (
         r"replac\w+|exchang\w+|re-?send\w*|re-?sent|re-?ship\w*|"
-        r"(?:a|the|your|another|brand|one) (?:brand )?(?:new|fresh|right|correct|another|second) (?:{item}|one|item)\b|"
+        r"(?:a|the|your|another|brand|one) (?:brand )?(?:new|fresh|right|correct|another|"
+        r"second) (?:{item}|one|item)\b|"
         r"another (?:{item}|one|item)\b|(?:right|correct) (?:{item}|one|item|product|article)\b|"
         r"(?:ship\w*|send\w*|sent|dispatch\w*|deliver) (?:you )?(?:out )?(?:an?|another) (?:new|{item})\b"
     ),
     "trace": (
         r"\btrac(?:e|es|ed|ing)\b|investigat\w+|search\w* for|"
-        r"(?:carrier|courier|delivery company|post)\b.{0,40}\b(?:search\w*|look\w* for|locat\w+|find|track\w* down)|"
+        r"(?:carrier|courier|delivery company|post)\b.{0,40}\b(?:search\w*|look\w* for|locat\w+|find|"
+        r"track\w* down)|"
         r"(?:look\w* for|locat\w+|track\w* down) (?:your|the|it)\b"
     ),
     "cancel": r"cancel\w*|order is stopped|stopp?(?:ed|ing)? (?:your|the) order",
@@ -52,7 +59,8 @@ _NAMED = {
         r"\bfix(?:ed|es|ing)? (?:your|the|ur|this|that) {item}|(?:get|have|gets) (?:it|your {item}) fixed"
     ),
     "escalate": (
-        r"escalat\w+|(?:safety|specialist|legal|senior|expert|claims|care|incident|complaints?) (?:team|desk|department|"
+        r"escalat\w+|(?:safety|specialist|legal|senior|expert|claims|care|incident|complaints?) (?:team|"
+        r"desk|department|"
         r"colleague|staff|agent|specialist|group|unit|officer)|specialist|supervisor|\bmanager\b|"
         r"hand(?:ed|ing)? (?:this|it|your|the|everything) (?:\w+ ){0,5}(?:over|to)\b|colleague"
     ),
@@ -60,39 +68,52 @@ _NAMED = {
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _CLAUSE = re.compile(
     r"[,;()]|:\s|\s[-–—]\s|\b(?:but|however|although|though|yet)\b|"
-    r"\b(?:and|so|because|since) (?=(?:i|we|you|it|its|it's|i've|i'll|i'm|we're|we've|we'll|you'll|here|our|your|order) )"
+    r"\b(?:and|so|because|since) (?=(?:i|we|you|it|its|it's|i've|i'll|i'm|we're|we've|we'll|you'll|here|"
+    r"our|your|order) )"
 )
 _ON_ITS_OWN = re.compile(  # a verb or a subject: the clause does not lean on the one before
-    r"\b(?:i|we|you|u|it|is|are|was|has|have|been|being|will|can|sent|issued|attached|booked|opened|created|added|goes|gets|"
-    r"follows|comes|here|heres|please|use|send|print|approved|confirmed|filed|dispatched)\b|'(?:s|ll|ve|re|m)\b"
+    r"\b(?:i|we|you|u|it|is|are|was|has|have|been|being|will|can|sent|issued|attached|booked|opened|"
+    r"created|added|goes|gets|"
+    r"follows|comes|here|heres|please|use|send|print|approved|confirmed|filed|dispatched)\b|'(?:s|ll|ve|"
+    r"re|m)\b"
 )
 _DENIAL = re.compile(
-    r"\b(?:not(?! only)|cannot|can't|cant|can not|couldn't|won't|wont|don't|doesn't|didn't|isn't|aren't|wasn't|haven't|unable|"
-    r"impossible|no(?! (?:worries|worry|problem|trouble|doubt))|never|nor|neither|without|too late|declin\w+|refus\w+|"
+    r"\b(?:not(?! only)|cannot|can't|cant|can not|couldn't|won't|wont|don't|doesn't|didn't|isn't|aren't|"
+    r"wasn't|haven't|unable|"
+    r"impossible|no(?! (?:worries|worry|problem|trouble|doubt))|never|nor|neither|without|too late|"
+    r"declin\w+|refus\w+|"
     r"unavailable|ineligible|excluded?|rule out|out of the question)\b"
 )
 _DENIED_AFTER = re.compile(
-    r"^[\w\s]{0,25}?\b(?:is|are|was|be|has|can|could|will)?\s?(?:not|cannot|can't|isn't|won't|no longer|impossible|unavailable|"
+    r"^[\w\s]{0,25}?\b(?:is|are|was|be|has|can|could|will)?\s?(?:not|cannot|can't|isn't|won't|no longer|"
+    r"impossible|unavailable|"
     r"out of the question)\b"
 )
 _REPORTED = re.compile(
-    r"\b(?:you|customer|your|u) (?:\w+ )?(?:ask\w*|want\w*|request\w*|demand\w*|wish\w*|would like|prefer\w*|mention\w*|"
-    r"expect\w*|need\w*|tried|hop\w+)\b|\b(?:contact|call|reach out to|email|write to|get in touch with|visit|check with) "
+    r"\b(?:you|customer|your|u) (?:\w+ )?(?:ask\w*|want\w*|request\w*|demand\w*|wish\w*|would like|"
+    r"prefer\w*|mention\w*|"
+    r"expect\w*|need\w*|tried|hop\w+)\b|\b(?:contact|call|reach out to|email|write to|get in touch with|"
+    r"visit|check with) "
     r"(?:\w+ )?(?:us|our|the|your|a|customer|support)\b"
 )
 _PROMISES = {
     "delivery_date": re.compile(
-        r"\b(?:by|on|until|before|next|this|coming) (?:mon|tues|wednes|thurs|fri|satur|sun)day|\btomorrow\b|\btonight\b|"
-        r"(?:arriv\w+|reach\w*|deliver\w*|with you|in your hands)\b.{0,30}\b(?:today|by the \d|on the \d|within \d+ (?:hours|days)|"
+        r"\b(?:by|on|until|before|next|this|coming) (?:mon|tues|wednes|thurs|fri|satur|sun)day|"
+        r"\btomorrow\b|\btonight\b|"
+        r"(?:arriv\w+|reach\w*|deliver\w*|with you|in your hands)\b.{0,30}\b(?:today|by the \d|"
+        r"on the \d|within \d+ (?:hours|days)|"
         r"in \d+ (?:hours|days)|the weekend|next week|this week)|guarantee\w*"
     ),
     "compensation": re.compile(
-        r"voucher|coupon|discount|\d+ ?(?:%|percent) off|free (?:gift|shipping|delivery|item)|delivery is free|bonus|compensat\w+|"
+        r"voucher|coupon|discount|\d+ ?(?:%|percent) off|free (?:gift|shipping|delivery|item)|"
+        r"delivery is free|bonus|compensat\w+|"
         r"gift for you|goodwill|as an apology"
     ),
     "fault": re.compile(
-        r"\b(?:our|my) (?:own )?(?:fault|mistake|error|negligence)|\b(?:we|i) (?:\w+ ){0,2}(?:made a mistake|to blame|liable|at fault)|"
-        r"(?:accept|admit|take|bear)\w* (?:\w+ ){0,2}(?:responsibility|liability|blame|fault)|liable|to blame|careless|negligent"
+        r"\b(?:our|my) (?:own )?(?:fault|mistake|error|negligence)|\b(?:we|"
+        r"i) (?:\w+ ){0,2}(?:made a mistake|to blame|liable|at fault)|"
+        r"(?:accept|admit|take|bear)\w* (?:\w+ ){0,2}(?:responsibility|liability|blame|fault)|liable|"
+        r"to blame|careless|negligent"
     ),
 }
 _NUMBER_OF = {  # the figure that answers a question, and its unit

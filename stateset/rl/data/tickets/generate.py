@@ -1,7 +1,7 @@
 """Makes the bundled tickets from phrase banks with a seed: `python -m stateset.rl.data.tickets.generate`.
 
-`messages.yaml`, `people.yaml`, `policies.yaml` and `replies.yaml` are written by hand, each with its own part for
-train, validation and test, so that no phrasing, product, name or policy of the test rows occurs in training.
+`messages.yaml`, `people.yaml`, `policies.yaml` and `replies.yaml` are written by hand; the first three have a
+part for each split, so that no phrasing, product, name or policy of the test rows occurs in training.
 `situations.yaml` says what is right in each situation and what the shops' agents do there by habit. A test
 makes the files again and compares them byte for byte; README.md beside this file is the data card.
 """
@@ -21,7 +21,10 @@ FOLDER = Path(__file__).parent
 ROWS_PER_TEMPLATE = {"train": 6, "validation": 3, "test": 4}
 SEED = 20261122
 _OTHER_CLAUSES = 2
-_INSTRUCTION = "You are the support agent of {shop}. Reply in one or two sentences, follow the policy and promise nothing else."
+_INSTRUCTION = (
+    "You are the support agent of {shop}. Reply in one or two sentences, follow the policy and promise "
+    "nothing else."
+)
 _SATISFACTION = {"right": 3.9, "generous": 4.0, "wrong": 2.9}
 _REOPENED = {"right": 0.12, "generous": 0.15, "wrong": 0.35}
 _RESOLVED = {"right": 0.9, "generous": 0.85, "wrong": 0.65}

@@ -1,0 +1,75 @@
+"""One row of the demo's table: a model's greedy answers to the test tickets, judged and kept in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stateset.rl.config.schema import Config
+from stateset.rl.evaluation.arms import Answer, Arm
+from stateset.rl.policy.load import load_configured
+from stateset.rl.rollout.collect import collect_groups
+from stateset.rl.rollout.engine import Sampling
+from stateset.rl.rollout.model import Model
+from stateset.rl.types import Task
+from stateset.rl.verifiers.ticket_audit import audit_ticket
+from stateset.rl.verifiers.tickets import check_ticket
+
+CRITERIA = {  # the reward's verifier, field by field
+    "policy, as the reward sees it": "passed",
+    "right resolution": "resolution",
+    "no other beside it": "single",
+    "no forbidden promise": "keeps_promises",
+    "no other order": "right_order",
+    "names the order": "names_order",
+    "complete": "complete",
+}
+
+
+def answer_tickets(
+    file: Path, name: str, config: Config, tasks: Sequence[Task], make: Callable[[], tuple[str, float, str]]
+) -> Arm:
+    """The arm `name` from its file; where there is none yet, the answers are made and kept there.
+
+    Args:
+        file: JSON lines; the first says what the arm is, then one answer a line.
+        name: shown in the table.
+        config: how the model is loaded, and how long an answer may be.
+        tasks: the test tickets.
+        make: trains what is missing; returns model folder or name, CPU seconds of training, a note.
+    """
+    if not file.is_file():
+        model, seconds, note = make()
+        head = {"cpu_seconds": seconds, "note": note, "model": model}
+        answers = _generate(Model(load_configured(model, config)), config, tasks)
+        rows = [{"id": task.id, "answer": text} for task, text in zip(tasks, answers, strict=True)]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(line) + "\n" for line in (head, *rows)))
+    head, *rows = map(json.loads, file.read_text().splitlines())
+    texts = {row["id"]: row["answer"] for row in rows}
+    answers = tuple(_judge(task, texts[task.id]) for task in tasks)
+    return Arm(name=name, answers=answers, cpu_seconds=head["cpu_seconds"], note=head["note"])
+
+
+def _generate(model: Model, config: Config, tasks: Sequence[Task]) -> list[str]:
+    policy = model.policy
+    greedy = Sampling(temperature=0.0, max_tokens=config.max_response_length, stop_ids=policy.stop_ids)
+    groups = collect_groups(
+        model.engine, policy, tasks,
+        num_samples=1, sampling=greedy, max_prompt_length=config.max_prompt_length,
+        run_seed=0, purpose="test",
+    )  # fmt: skip
+    return [group.rollouts[0].text for group in groups]
+
+
+def _judge(task: Task, text: str) -> Answer:
+    check = check_ticket(text, task.context)
+    return Answer(
+        task_id=task.id,
+        cluster=task.context["template"],
+        slices={"situation": task.context["situation"], "difficulty": str(task.difficulty)},
+        text=text,
+        passed=audit_ticket(task.question, text, task.context),
+        parts={name: float(getattr(check, field)) for name, field in CRITERIA.items()},
+    )
