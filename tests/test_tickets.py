@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from itertools import combinations
+from pathlib import Path
 from statistics import correlation, mean
 
 import pytest
@@ -225,6 +226,7 @@ def test_an_unknown_split_is_refused():
 def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(load_tasks("support_tickets/test")) == len(ROWS["test"])
+    assert len(load_tasks(Path("support_tickets"))) == len(ROWS["train"])
     (tmp_path / "support_tickets").mkdir()
     with pytest.raises(DataError, match="folder"):
         load_tasks("support_tickets")

@@ -77,7 +77,8 @@ def _tasks(rows: Iterable[Row], label: str) -> list[Task]:
 
 
 def _rows(source: Any, label: str) -> Iterator[Row]:
-    bundled = bundled_rows(source) if isinstance(source, str) and not Path(source).exists() else None
+    named = isinstance(source, str | os.PathLike) and not Path(source).exists()
+    bundled = bundled_rows(os.fspath(source)) if named else None
     if bundled is not None:
         return (Row(value, f"{label}[{index}]") for index, value in enumerate(bundled))
     if isinstance(source, str | os.PathLike):
