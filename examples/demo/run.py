@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from answers import answer_tickets
 from rich.console import Console
 
 from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data
+from stateset.rl.checkpoint import list_checkpoints
+from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.evaluation.compare import Comparison, compare, worst_first
@@ -48,13 +50,15 @@ def main() -> None:
     layers = [*(QUICK if given.quick else ()), *given.settings, f"seed={given.seed}", f"output_dir={run}"]
     config = load_config(PROJECT, overrides=layers)
     tasks = load_tasks(load_customer_service_data("test")[::stride], name="test")
+    _refuse_other_settings(given.out, acting_values(config) | {"quick": given.quick})
     console.print(f"{len(tasks)} test tickets; everything goes to {given.out}")
     answer = partial(_answer, given.out, config, tasks)
 
     arms = [answer("base", lambda: (str(config.model), 0.0, "as it comes"))]
     if not (run / "model").is_dir():
         held_out = load_customer_service_data("validation")[::stride]
-        GRPOTrainer(config=config).train(eval_dataset=held_out)
+        resume = run if list_checkpoints(run / "checkpoints") else None
+        GRPOTrainer(config=config).train(eval_dataset=held_out, resume=resume)
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
     arms.append(answer("supervised", lambda: (str(run / "warm_start"), cost.warm, note)))
@@ -81,6 +85,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="add the control rows")
     parser.add_argument("--quick", action="store_true", help="a few steps: proves only the wiring")
     return parser.parse_args()
+
+
+def _refuse_other_settings(out: Path, settings: Mapping[str, Any]) -> None:
+    """An output folder holds the stages of one demo; answers of another one are not its own."""
+    file, text = out / "settings.json", json.dumps(settings, indent=1)
+    if file.is_file() and file.read_text() != text:
+        raise SystemExit(f"{out} holds a demo with other settings ({file}): give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 def _answer(out: Path, config: Config, tasks: Sequence[Task], name: str, make: Any) -> Any:

@@ -1,0 +1,52 @@
+"""`make demo` from end to end, on a tiny model: its stages, its table, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import write_model
+
+from stateset.rl import load_customer_service_data
+
+DEMO = Path(__file__).parents[1] / "examples" / "demo"
+pytestmark = pytest.mark.slow
+SETTINGS = ("max_response_length=300", "device=cpu")
+
+
+def demo(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.syspath_prepend(str(DEMO))
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    runpy.run_path(str(DEMO / "run.py"), run_name="__main__")
+
+
+def test_every_stage_once_and_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model", max_position_embeddings=2048)
+    out = tmp_path / "demo"
+    arguments = ("--quick", "--full", "--out", str(out), f"model={model}", *SETTINGS)
+    demo(monkeypatch, *arguments)
+    said = capsys.readouterr().out
+    rows = ("base", "supervised", "grpo", "supervised-on", "supervised-filtered", "supervised-gold")
+    assert sorted(path.stem for path in (out / "test").iterdir()) == sorted(rows)
+    tickets = load_customer_service_data("test")[::8]
+    for name in rows:
+        head, *answers = map(json.loads, (out / "test" / f"{name}.jsonl").read_text().splitlines())
+        assert [answer["id"] for answer in answers] == [row["id"] for row in tickets]
+        assert (head["cpu_seconds"] > 0) == (name != "base")
+    report = (out / "report.md").read_text()
+    for name in rows:
+        assert f"| {name.replace('-', ' ')} |" in report
+    assert all(f"### {title}" in report for title in ("worst", "median", "best"))
+    assert "its numbers mean nothing" in " ".join(said.split())
+    assert (out / "run" / "curves.png").stat().st_size > 10_000
+
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    demo(monkeypatch, *arguments)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == made
+    with pytest.raises(SystemExit, match="other settings"):
+        demo(monkeypatch, *arguments, "--seed", "1")
