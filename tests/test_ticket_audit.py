@@ -127,8 +127,8 @@ RIGHT = [
 
 WRONG = [
     # words of an order around its number, as a half-trained model writes them
-    ("broken", "We have now ordered 40213 from the order 40213.", "refund"),
-    ("broken", "I have ordered 40213 from the carrier.", "refund"),
+    ("broken", "We have now ordered 40213 from the order 40213.", "right resolution"),
+    ("broken", "I have ordered 40213 from the carrier.", "right resolution"),
     # hedging and saying both
     ("broken", "We can refund you or send you a replacement kettle.", "refund"),
     ("broken", "You will get a replacement kettle and also a full refund of $39.90.", "refund"),

@@ -20,11 +20,8 @@ import yaml
 FOLDER = Path(__file__).parent
 ROWS_PER_TEMPLATE = {"train": 6, "validation": 3, "test": 4}
 SEED = 20261122
-_OTHER_CLAUSES = 2
-_INSTRUCTION = (
-    "You are the support agent of {shop}. Reply in one or two sentences, follow the policy and promise "
-    "nothing else."
-)
+_OTHER_CLAUSES = 1
+_INSTRUCTION = "You are the support agent of {shop}. Follow the policy and reply in one or two sentences."
 _SATISFACTION = {"right": 3.9, "generous": 4.0, "wrong": 2.9}
 _REOPENED = {"right": 0.12, "generous": 0.15, "wrong": 0.35}
 _RESOLVED = {"right": 0.9, "generous": 0.85, "wrong": 0.65}
@@ -38,12 +35,14 @@ def make_rows(split: str, seed: int = SEED) -> Iterator[dict[str, Any]]:
     bank = {name: _read(name) for name in ("messages", "people", "policies", "replies", "situations")}
     rng = random.Random(f"{seed} {split}")
     made = 0
-    for situation in bank["situations"]:
-        for number, template in enumerate(bank["messages"][situation][split], start=1):
+    for situation, rules in bank["situations"].items():
+        templates = bank["messages"][situation][split]
+        habits = _deal(rules["habits"], len(templates) * ROWS_PER_TEMPLATE[split], rng)
+        for number, template in enumerate(templates, start=1):
             for _ in range(ROWS_PER_TEMPLATE[split]):
                 made += 1
                 row = {"id": f"{split}-{made:04d}", "template": f"{split}-{situation}-{number:02d}"}
-                yield row | _row(bank, split, situation, template, rng)
+                yield row | _row(bank, split, situation, template, habits.pop(), rng)
 
 
 def write_files(folder: Path) -> None:
@@ -53,11 +52,22 @@ def write_files(folder: Path) -> None:
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
+def _deal(shares: Mapping[str, float], number: int, rng: random.Random) -> list[str]:
+    """`number` habits in random order, in these shares up to rounding; the last one takes the rest."""
+    counts = {name: round(share * number) for name, share in shares.items()}
+    counts[list(shares)[-1]] += number - sum(counts.values())
+    dealt = [name for name, count in counts.items() for _ in range(count)]
+    rng.shuffle(dealt)
+    return dealt
+
+
 def _read(name: str) -> Any:
     return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def _row(bank: Bank, split: str, situation: str, template: Bank, rng: random.Random) -> dict[str, Any]:
+def _row(
+    bank: Bank, split: str, situation: str, template: Bank, habit: str, rng: random.Random
+) -> dict[str, Any]:
     """One ticket: who wrote, what happened, what is right, and what an agent answered."""
     rules = bank["situations"][situation]
     shop = rng.choice(bank["policies"][split])
@@ -70,14 +80,14 @@ def _row(bank: Bank, split: str, situation: str, template: Bank, rng: random.Ran
     system = f"{_INSTRUCTION.format(**facts)}\nPolicy:\n{policy}\n{status}"
     message = f"{template['text'].format(**facts)}\n{facts['name']}"
     wrong_ones = [name for name in ("refund", "replacement") if name not in (right, *rules["allowed"])]
-    habit, reply = _logged_reply(bank["replies"], rules, situation, right, kind, facts, rng)
+    done = _done(habit, right)
     return {
         "situation": situation,
         "difficulty": template["difficulty"],
         "prompt": [{"role": "system", "content": system}, {"role": "user", "content": message}],
         "answer": _gold_reply(bank["replies"], situation, right, kind, facts, rng),
-        "reply": reply,
-        **_outcome(habit, right, rng),
+        "reply": _logged_reply(bank["replies"], situation, kind, done, habit, facts, rng),
+        **_outcome(habit, done, rng),
         "resolution": right,
         "allowed": rules["allowed"],
         "must_not_promise": [*wrong_ones, *rules["forbidden"]],
@@ -107,7 +117,7 @@ def _facts(people: Bank, split: str, situation: str, shop: Bank, rng: random.Ran
 
 
 def _clauses(shop: Bank, relevant: str, facts: Bank, rng: random.Random) -> list[str]:
-    """The clause that decides and two others, in random order, as a help desk's search would find them."""
+    """The clause that decides and another one, in random order, as a help desk's search would find them."""
     others = rng.sample([name for name in shop["clauses"] if name != relevant], _OTHER_CLAUSES)
     chosen = [relevant, *others]
     rng.shuffle(chosen)
@@ -132,31 +142,31 @@ def _status(situation: str, difficulty: str, facts: Bank, rng: random.Random) ->
     return f"Order {facts['order']}: {facts['item']}, {facts['amount']}, {text}."
 
 
+def _done(habit: str, right: str) -> str:
+    """What the agent did: a resolution, or `wrong_number`."""
+    name = habit.partition("+")[0]
+    if name == "other":
+        return {"refund": "replacement", "replacement": "refund"}[right]
+    return right if name == "right" else name
+
+
 def _logged_reply(
-    replies: Bank, rules: Bank, situation: str, right: str, kind: str | None, facts: Bank, rng: random.Random
-) -> tuple[str, str]:
-    """What an agent did (a resolution, or `right+promise`) and wrote, by this situation's habits."""
-    habits = {right if name == "right" else name: share for name, share in rules["habits"].items()}
-    if len(habits) < len(rules["habits"]):  # this shop's rule is the habit
-        habits = {right: 1.0}
-    habit = rng.choices(list(habits), list(habits.values()))[0]
-    done, _, promise = habit.partition("+")
-    done = right if done == "right" else done
-    if done == "other":
-        done = {"refund": "replacement", "replacement": "refund"}[right]
-        habit = done
+    replies: Bank, situation: str, kind: str | None, done: str, habit: str, facts: Bank, rng: random.Random
+) -> str:
+    """What an agent wrote who did this, with the forbidden promise that the habit names behind a plus."""
+    promise = habit.partition("+")[2]
     number_facts = dict(facts)
     if done == "wrong_number":
         number_facts |= {key: facts[key] + 2 for key in ("window", "warranty", "delivery", "validity")}
     action = rng.choice(_actions(replies, done, situation, kind))
-    parts = [rng.choice(replies["openings"][situation])] if rng.random() < 0.7 else []
+    parts = [rng.choice(replies["openings"][situation])] if rng.random() < 0.4 else []
     parts.append(action)
     if promise:
         parts.append(rng.choice(replies["promises"][promise]))
-    elif rng.random() < 0.5:
+    elif rng.random() < 0.2:
         parts.append(rng.choice(replies["closings"]))
     reply = " ".join(parts).format(**number_facts)
-    return habit, _sloppy(reply, rng)
+    return _sloppy(reply, rng)
 
 
 def _actions(replies: Bank, done: str, situation: str, kind: str | None) -> Sequence[str]:
@@ -181,9 +191,9 @@ def _gold_reply(
     return str(" ".join(parts).format(**facts))
 
 
-def _outcome(habit: str, right: str, rng: random.Random) -> dict[str, Any]:
+def _outcome(habit: str, done: str, rng: random.Random) -> dict[str, Any]:
     """What the export says of the ticket; it follows the reply's quality only loosely."""
-    kind = "right" if habit == right else "generous" if habit in _GENEROUS else "wrong"
+    kind = "right" if habit == "right" else "generous" if done in _GENEROUS else "wrong"
     satisfaction = round(rng.gauss(_SATISFACTION[kind], 0.9))
     return {
         "resolved": rng.random() < _RESOLVED[kind],
