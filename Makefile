@@ -37,6 +37,7 @@ demo-full: $(STAMP)
 	$(BIN)/python examples/demo/run.py --full --out $(OUT)
 
 demo-quick: $(STAMP)
+	rm -rf $(OUT)-quick
 	$(BIN)/python examples/demo/run.py --quick --out $(OUT)-quick
 
 test: $(STAMP)

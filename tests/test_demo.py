@@ -50,3 +50,6 @@ def test_every_stage_once_and_the_table(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == made
     with pytest.raises(SystemExit, match="other settings"):
         demo(monkeypatch, *arguments, "--seed", "1")
+    (out / "settings.json").unlink()
+    with pytest.raises(SystemExit, match="other settings"):
+        demo(monkeypatch, *arguments)

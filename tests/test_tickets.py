@@ -194,6 +194,7 @@ def test_prepared_rows_went_well_and_say_how_well():
         ({"satisfaction": "4"}, 0.75),
         ({"resolved": "yes", "context": {"reopened": "no"}}, 1.0),
         ({"prompt": "hello"}, None),
+        ({"satisfaction": "", "resolved": True, "reopened": float("nan")}, 1.0),
     ],
 )
 def test_quality_worked_out_by_hand(row, score):
@@ -228,7 +229,10 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     assert len(load_tasks("support_tickets/test")) == len(ROWS["test"])
     assert len(load_tasks(Path("support_tickets"))) == len(ROWS["train"])
     (tmp_path / "support_tickets").mkdir()
-    with pytest.raises(DataError, match="folder"):
+    assert len(load_tasks("support_tickets")) == len(ROWS["train"])
+    (tmp_path / "support_tickets").rmdir()
+    (tmp_path / "support_tickets").write_text("{}")
+    with pytest.raises(DataError, match="unknown format"):
         load_tasks("support_tickets")
 
 

@@ -16,7 +16,7 @@ from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.load import load_config, make_config
 from stateset.rl.config.schema import WarmStart
 from stateset.rl.data.load import load_tasks
-from stateset.rl.errors import ConfigError, DataError, StoppedError
+from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedError
 from stateset.rl.policy.load import load_policy
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.signals import StopRequest
@@ -140,8 +140,17 @@ def test_a_second_call_does_not_warm_up_again(tiny_llama: Path, tmp_path: Path) 
 
 def test_a_warm_start_cannot_come_after_the_first_step(tiny_llama: Path, tmp_path: Path) -> None:
     trainer(tiny_llama, tmp_path / "run", warm_start=None).train(ROWS)
-    with pytest.raises(ConfigError, match="before the first step"):
+    with pytest.raises(CheckpointError, match="before the first step"):
         trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
+
+
+def test_a_resume_refuses_another_warm_start(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    before = (tmp_path / "run" / "config.resolved.yaml").read_bytes()
+    for other in ({**WARM, "epochs": 50}, None):
+        with pytest.raises(CheckpointError, match="another warm_start"):
+            trainer(tiny_llama, tmp_path / "run", warm_start=other).train(ROWS, resume=tmp_path / "run")
+    assert (tmp_path / "run" / "config.resolved.yaml").read_bytes() == before
 
 
 def test_a_stop_in_the_warm_start_says_what_is_lost(
@@ -154,6 +163,23 @@ def test_a_stop_in_the_warm_start_says_what_is_lost(
     with pytest.raises(StoppedError, match="after step 1 of 4"):
         trainer(tiny_llama, tmp_path / "run").train(ROWS)
     assert list_checkpoints(tmp_path / "run" / "checkpoints") == []
+
+
+def test_an_interrupted_warm_start_leaves_no_gradient_and_is_not_repeated(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tiny_llama, tmp_path / "run")
+
+    def interrupt(*_: Any) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PolicyOptimizer, "step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            one.train(ROWS)
+    assert all(master.grad is None for master in one.learner.optimizer.masters.values())
+    with pytest.raises(ConfigError, match="cut off"):
+        one.train(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +220,7 @@ def test_the_key_is_read_from_files_and_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("warm_start: null\nwarm_start.epochs: 3\n", "`warm_start: None` contradicts `warm_start.epochs: 3`"),
         ("warm_start:\n  epochs: 0\n", r"project.yaml:2: `warm_start.epochs` is 0"),
         ("warm_start:\n  epoch: 1\n", r"project.yaml:2: unknown key `warm_start.epoch`; did you mean"),
         ("warm_start: logs.jsonl\n", r"project.yaml:1: `warm_start` is 'logs.jsonl'"),

@@ -16,8 +16,9 @@ from stateset.rl.types import Task
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.tickets import check_ticket
 
+REWARD_SAYS = "policy, as the reward sees it"
 CRITERIA = {  # the reward's verifier, field by field
-    "policy, as the reward sees it": "passed",
+    REWARD_SAYS: "passed",
     "right resolution": "resolution",
     "no other beside it": "single",
     "no forbidden promise": "keeps_promises",

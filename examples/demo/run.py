@@ -3,8 +3,9 @@
 Three rows are always there: `base`, `supervised` (a warm start on the logged replies) and `grpo` (from that
 warm start on, with the reward of reward.py). `--full` adds the rows that could prove it wrong: supervised
 steps on the same logs for GRPO's CPU time, on the logs that `min_quality_score` keeps, and on clean gold
-replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end by step counts, never by
-the clock; a stage whose result lies in the output folder is not done again.
+replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end by step counts; the two
+control rows that shall take GRPO's CPU time get their number of steps from what a step of each took. A row
+whose answers lie in the output folder is not made again.
 """
 
 from __future__ import annotations
@@ -12,22 +13,26 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from answers import answer_tickets
+from answers import REWARD_SAYS, answer_tickets
 from rich.console import Console
 
 from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.data.bundled import SPLITS
 from stateset.rl.data.load import load_tasks
 from stateset.rl.evaluation.compare import Comparison, compare, worst_first
 from stateset.rl.evaluation.report import markdown, print_comparison
+from stateset.rl.evaluation.statistics import cohen_kappa
+from stateset.rl.manifest import fingerprint
 from stateset.rl.policy.load import load_configured
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.tracking.plot import plot_curves
@@ -50,7 +55,8 @@ def main() -> None:
     layers = [*(QUICK if given.quick else ()), *given.settings, f"seed={given.seed}", f"output_dir={run}"]
     config = load_config(PROJECT, overrides=layers)
     tasks = load_tasks(load_customer_service_data("test")[::stride], name="test")
-    _refuse_other_settings(given.out, acting_values(config) | {"quick": given.quick})
+    rows = fingerprint(repr(load_customer_service_data(split)) for split in SPLITS)
+    _refuse_other_settings(given.out, acting_values(config) | {"quick": given.quick, "rows": rows})
     console.print(f"{len(tasks)} test tickets; everything goes to {given.out}")
     answer = partial(_answer, given.out, config, tasks)
 
@@ -58,6 +64,8 @@ def main() -> None:
     if not (run / "model").is_dir():
         held_out = load_customer_service_data("validation")[::stride]
         resume = run if list_checkpoints(run / "checkpoints") else None
+        if resume is None:  # killed in the warm start: nothing to go on from
+            shutil.rmtree(run, ignore_errors=True)
         GRPOTrainer(config=config).train(eval_dataset=held_out, resume=resume)
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
@@ -70,7 +78,7 @@ def main() -> None:
 
     _report(given.out, compare(arms, target="grpo"), tasks, plot_curves(run))
     minutes = (time.monotonic() - started) / 60
-    console.print(f"{minutes:.0f} minutes, {(time.process_time() - cpu) / 60:.0f} of CPU time")
+    console.print(f"this call: {minutes:.0f} minutes, {(time.process_time() - cpu) / 60:.0f} of CPU time")
     if given.quick:
         console.print("The quick demo proves only that all parts work together; its numbers mean nothing.")
 
@@ -90,8 +98,8 @@ def _arguments() -> argparse.Namespace:
 def _refuse_other_settings(out: Path, settings: Mapping[str, Any]) -> None:
     """An output folder holds the stages of one demo; answers of another one are not its own."""
     file, text = out / "settings.json", json.dumps(settings, indent=1)
-    if file.is_file() and file.read_text() != text:
-        raise SystemExit(f"{out} holds a demo with other settings ({file}): give another --out")
+    if out.is_dir() and any(out.iterdir()) and not (file.is_file() and file.read_text() == text):
+        raise SystemExit(f"{out} holds a demo with other settings or rows ({file}): give another --out")
     out.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
 
@@ -178,6 +186,9 @@ def _supervise(out: Path, config: Config, control: Control) -> tuple[str, float,
 def _report(out: Path, comparison: Comparison, tasks: Sequence[Task], picture: Path) -> None:
     """The table, three tickets with all answers, and where everything lies."""
     print_comparison(comparison, console)
+    answers = [answer for result in comparison.arms for answer in result.arm.answers]
+    kappa = cohen_kappa([a.passed for a in answers], [bool(a.parts[REWARD_SAYS]) for a in answers])
+    console.print(f"agreement of reward and metric over all {len(answers)} answers: kappa {kappa:.3f}")
     by_id = {task.id: task for task in tasks}
     stories = []
     for title, case in zip(("worst", "median", "best"), worst_first(comparison, "supervised"), strict=True):

@@ -32,7 +32,7 @@ class TrainerState:
 
     Attributes:
         step: training steps done.
-        warm: the warm start, where the config has one, is done.
+        warm_start: name of the supervised stage that is done, empty without one.
         optimizer_steps: of the whole run.
         num_tokens: tokens seen by the policy, prompts once a group.
         call: which `train()` call this is, from 0.
@@ -48,7 +48,7 @@ class TrainerState:
     """
 
     step: int = 0
-    warm: bool = False
+    warm_start: str = ""
     optimizer_steps: int = 0
     num_tokens: int = 0
     call: int = 0
@@ -144,7 +144,8 @@ def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
     found = list_checkpoints(run_dir / "checkpoints")
     if not found:
         raise CheckpointError(
-            f"{run_dir} holds no checkpoint to resume from; start the run anew, with a lower save_every"
+            f"{run_dir} holds no checkpoint to resume from (it was stopped in its warm start, or before "
+            "step save_every): start the run anew in another output_dir, with a lower save_every"
         )
     try:
         state = TrainerState(**json.loads((found[-1] / "state.json").read_text()))

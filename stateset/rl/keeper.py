@@ -14,8 +14,9 @@ from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
+from stateset.rl.errors import CheckpointError
 from stateset.rl.evaluation.evaluate import evaluate_policy
-from stateset.rl.manifest import environment
+from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.policy import Policy
@@ -53,9 +54,19 @@ def resume_run(
         CheckpointError: there is none, or it does not fit the rows or the settings.
     """
     state = restore(path, learner, data_hash)
+    if state.warm_start != warm_start_name(config):
+        raise CheckpointError(
+            f"{path} began with another warm_start, or with none: a warm start comes before the first step. "
+            "Resume with the one in its config.resolved.yaml, or begin another run"
+        )
     run = continue_run(path, config, learner.policy)
     run.truncate_after(state.step)
     return run, state
+
+
+def warm_start_name(config: Config) -> str:
+    """Tells one supervised stage from another; empty without one."""
+    return "" if config.warm_start is None else fingerprint([config.warm_start.model_dump_json()])
 
 
 def open_recorder(

@@ -26,7 +26,14 @@ from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, StoppedError
-from stateset.rl.keeper import Keeper, begin_run, continue_run, open_recorder, resume_run
+from stateset.rl.keeper import (
+    Keeper,
+    begin_run,
+    continue_run,
+    open_recorder,
+    resume_run,
+    warm_start_name,
+)
 from stateset.rl.manifest import fingerprint
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
@@ -165,14 +172,14 @@ class GRPOTrainer:
     def _loop(self, tasks: Sequence[Task], keeper: Keeper, stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
-        if config.warm_start is not None and not state.warm:
+        deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
+        if config.warm_start is not None and not state.warm_start:
             self._warm_start(config.warm_start, keeper, stop)
         order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
         eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
             state.eval_hash, state.best_reward = eval_hash, None
             keeper.evaluate(self.held_out, self.eval_scorer)
-        deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
         last = state.call_step >= total
         while not last:
             epoch, index = divmod(state.call_step, order.steps_per_epoch)
@@ -194,15 +201,15 @@ class GRPOTrainer:
 
     def _warm_start(self, settings: WarmStart, keeper: Keeper, stop: StopRequest) -> None:
         """Supervised steps before the first GRPO step; their model is kept in `warm_start/`."""
-        if self.state.step:
+        if self.state.call:
             raise ConfigError(
-                f"warm_start comes before the first step, and this run is at step {self.state.step} without "
-                "one: remove the key, or begin another run"
+                "the warm start of this trainer was cut off, and its weights are half trained: make another "
+                "GRPOTrainer with another output_dir"
             )
 
         def done(supervised: SupervisedStep) -> None:
             self.recorder.warm_start_step(asdict(supervised))
-            if stop.number:
+            if stop.number and supervised.step < supervised.total:
                 raise StoppedError(
                     f"stopped in the warm start after step {supervised.step} of {supervised.total}; a warm "
                     "start keeps no checkpoint of its own: begin again in another output_dir",
@@ -215,9 +222,10 @@ class GRPOTrainer:
                 seed=sample_seed(self.config.seed, "warm start", 0, "", 0),
                 micro_batch_tokens=self.learner.micro_batch_tokens, on_step=done,
             )  # fmt: skip
+        self.recorder.warm_start_done()
         self.learner.begin()
         self.engine.load_weights(self.policy)
-        self.state.warm = True
+        self.state.warm_start = warm_start_name(self.config)
         keeper.save_model("warm_start")
         keeper.save_checkpoint()
 

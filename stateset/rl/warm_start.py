@@ -96,6 +96,22 @@ def imitate(
         micro_batch_tokens: most tokens in one forward pass; MICRO_BATCH_TOKENS where that is more.
         on_step: called after each step.
     """
+    try:
+        _imitate(policy, optimizer, examples, settings, seed, micro_batch_tokens, on_step)
+    except BaseException:  # Ctrl-C too: a later call must not find half a gradient
+        optimizer.clear()
+        raise
+
+
+def _imitate(
+    policy: Policy,
+    optimizer: PolicyOptimizer,
+    examples: Sequence[RolloutGroup],
+    settings: WarmStart,
+    seed: int,
+    micro_batch_tokens: int,
+    on_step: Callable[[SupervisedStep], None],
+) -> None:
     order = TaskOrder(len(examples), settings.batch_size, seed)
     tokens = max(micro_batch_tokens, MICRO_BATCH_TOKENS)
     total = min(order.steps_per_epoch * settings.epochs, settings.max_steps or 2**63)

@@ -104,7 +104,8 @@ def _row(item: tuple[str, FieldInfo]) -> tuple[str, ...]:
     key, field = item
     computed = (_type_name(field.annotation, field.metadata), f"`{_literal(field.default)}`")
     need = f" Needs {NEEDS[key].remedy}." if key in NEEDS else ""
-    return (f"`{key}`", *_FILLED.get(key, computed), f"{field.description}{need}")
+    filled = _FILLED if Config.model_fields.get(key) is field else {}
+    return (f"`{key}`", *filled.get(key, computed), f"{field.description}{need}")
 
 
 def _profile(name: str) -> str:

@@ -22,7 +22,8 @@ from stateset.rl.config.yaml_file import parse_scalar, read_yaml
 from stateset.rl.errors import ConfigError
 
 PROFILES = Path(__file__).parent / "profiles"
-_PATH_KEYS = ("dataset", "eval_dataset", "output_dir", "warm_start.rows")
+_DATA_KEYS = ("dataset", "eval_dataset", "warm_start.rows")
+_PATH_KEYS = (*_DATA_KEYS, "output_dir")
 
 
 def load_config(
@@ -86,7 +87,7 @@ def profile_values(name: str) -> dict[str, Any]:
 
 def _resolve(entries: list[Entry], overrides: Sequence[str], profile: str | None, folder: Path) -> Config:
     given = _absolute_paths(translate(entries), folder)
-    override_entries = [_parse_override(text) for text in overrides]
+    override_entries = [entry for text in overrides for entry in _parse_override(text)]
     forced = _absolute_paths(translate(override_entries), Path.cwd())
     names = [layer.pop("profile", None) for layer in (forced, given)]
     named = next((entry.value for entry in names if entry), None)
@@ -112,12 +113,12 @@ def _read_profile(name: object) -> dict[str, Entry]:
     return {key: entry._replace(where=f"profile {name}") for key, entry in entries.items()}
 
 
-def _parse_override(text: str) -> Entry:
+def _parse_override(text: str) -> list[Entry]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise ConfigError(f"override `{text}` is not key=value; write for example `batch_size=8`.")
     try:
-        return Entry(path.strip(), parse_scalar(value), "override")
+        return flatten({path.strip(): parse_scalar(value)}, "override")
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"override `{text}`: the value is not valid YAML; put it in quotes.") from error
 
@@ -132,19 +133,29 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value:
         return value
     path = folder / Path(value).expanduser()
-    if value.partition("/")[0] == BUNDLED_TICKETS and not path.exists():
+    if key in _DATA_KEYS and value.partition("/")[0] == BUNDLED_TICKETS and not path.is_file():
         return value
     is_local = key in _PATH_KEYS or (key == "model" and path.is_dir())  # any other model name is a hub id
     return os.path.normpath(path) if is_local else value
 
 
 def _without_overruled(merged: Mapping[str, Entry], rank: Mapping[str, int]) -> dict[str, Entry]:
-    """`warm_start: null` (or `{}`) as a whole or its single keys: whichever the later layer wrote."""
+    """`warm_start: null` (or `{}`) as a whole, or its single keys: whichever the later layer wrote.
+
+    Raises:
+        ConfigError: one layer wrote both.
+    """
     inner = [key for key in merged if key.startswith("warm_start.")]
-    dropped: list[str] = []
-    if inner and "warm_start" in merged:
-        as_whole = rank["warm_start"] > max(map(rank.__getitem__, inner))
-        dropped = inner if as_whole else ["warm_start"]
+    if not inner or "warm_start" not in merged:
+        return dict(merged)
+    whole, newest = rank["warm_start"], max(map(rank.__getitem__, inner))
+    if whole == newest:
+        entry, other = merged["warm_start"], merged[next(key for key in inner if rank[key] == newest)]
+        raise ConfigError(
+            f"{entry.where}: `warm_start: {entry.value}` contradicts `{other.path}: {other.value}` "
+            f"({other.where}). Remove one."
+        )
+    dropped = inner if whole > newest else ["warm_start"]
     return {key: entry for key, entry in merged.items() if key not in dropped}
 
 

@@ -42,8 +42,8 @@ def load_tasks(source: Any, *, name: str | None = None) -> list[Task]:
     return _tasks(_rows(source, label), label)
 
 
-def load_rows(source: Any) -> list[dict[str, Any]]:
-    """The rows of a source as they are, checked as `load_tasks` checks them.
+def load_rows(source: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of a source as they are, each behind where it stands, checked as `load_tasks` checks them.
 
     Raises:
         DataError, MissingExtraError: as in `load_tasks`; also for tasks in place of rows.
@@ -53,7 +53,7 @@ def load_rows(source: Any) -> list[dict[str, Any]]:
     _tasks(rows, label)
     if any(isinstance(row.value, Task) for row in rows):
         raise DataError(f"{label}: these are tasks; give the rows that they were made of.")
-    return [dict(row.value) for row in rows]
+    return [(row.where, dict(row.value)) for row in rows]
 
 
 def _label_of(source: Any) -> str:
@@ -77,7 +77,7 @@ def _tasks(rows: Iterable[Row], label: str) -> list[Task]:
 
 
 def _rows(source: Any, label: str) -> Iterator[Row]:
-    named = isinstance(source, str | os.PathLike) and not Path(source).exists()
+    named = isinstance(source, str | os.PathLike) and not Path(source).is_file()
     bundled = bundled_rows(os.fspath(source)) if named else None
     if bundled is not None:
         return (Row(value, f"{label}[{index}]") for index, value in enumerate(bundled))

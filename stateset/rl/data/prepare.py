@@ -26,7 +26,7 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     if not 0 <= min_quality_score <= 1:
         raise DataError(f"min_quality_score is {min_quality_score}: give a number from 0 to 1.")
     rows = load_rows(source)
-    scores = [quality_score(row) for row in rows]
+    scores = [quality_score(row, where) for where, row in rows]
     unknown = scores.count(None)
     if min_quality_score > 0 and unknown:
         raise DataError(
@@ -35,7 +35,7 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
         )
     kept = [
         row if score is None else {**row, "quality_score": round(score, 4)}
-        for row, score in zip(rows, scores, strict=True)
+        for (_, row), score in zip(rows, scores, strict=True)
         if score is None or score >= min_quality_score
     ]
     if not kept:

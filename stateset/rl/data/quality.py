@@ -10,21 +10,24 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stateset.rl.data.rows import is_missing
 from stateset.rl.errors import DataError
 
 WEIGHTS = {"resolved": 0.4, "satisfaction": 0.4, "reopened": 0.2}
 
 
-def quality_score(row: Mapping[str, Any]) -> float | None:
+def quality_score(row: Mapping[str, Any], where: str = "row") -> float | None:
     """Weighted mean of the parts that the row has, in [0, 1]; None for a row that has none of them."""
-    parts = quality_parts(row)
+    parts = quality_parts(row, where)
     if not parts:
         return None
     return sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
 
 
-def quality_parts(row: Mapping[str, Any]) -> dict[str, float]:
+def quality_parts(row: Mapping[str, Any], where: str = "row") -> dict[str, float]:
     """`resolved` and not `reopened` as 0 or 1, `satisfaction` from 1 to 5 mapped to [0, 1].
+
+    An empty value counts as missing; `where` names the row in an error.
 
     Raises:
         DataError: a value of another kind.
@@ -32,17 +35,17 @@ def quality_parts(row: Mapping[str, Any]) -> dict[str, float]:
     context = row.get("context")
     columns = {**context, **row} if isinstance(context, Mapping) else row
     return {
-        name: _read(read, columns[name], name, row)
+        name: _read(read, columns[name], f"{where}: `{name}`")
         for name, read in _PARTS.items()
-        if columns.get(name) is not None
+        if not is_missing(columns.get(name))
     }
 
 
-def _read(read: Callable[[Any], float | None], value: Any, name: str, row: Mapping[str, Any]) -> float:
+def _read(read: Callable[[Any], float | None], value: Any, what: str) -> float:
     part = read(value)
     if part is None:
-        expected = "a number from 1 to 5" if name == "satisfaction" else "true or false"
-        raise DataError(f"row {row.get('id', '?')}: `{name}` is {value!r}; it must be {expected}.")
+        expected = "a number from 1 to 5" if read is _stars else "true or false"
+        raise DataError(f"{what} is {value!r}; it must be {expected}.")
     return part
 
 

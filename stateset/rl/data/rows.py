@@ -63,13 +63,14 @@ def task_from_row(row: Row) -> Task:
     )
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a column holds nothing: None, an empty text, or a table's NaN."""
     return value is None or value == "" or (isinstance(value, float) and value != value)  # NaN from a table
 
 
 def _label(row: Row, column: str) -> str | None:
     value = row.value.get(column)
-    if _is_missing(value):
+    if is_missing(value):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(f"{row.where}: `{column}` must be text or a number, not {type(value).__name__}.")
@@ -78,7 +79,7 @@ def _label(row: Row, column: str) -> str | None:
 
 def _context(row: Row) -> dict[str, Any]:
     given = row.value.get("context")
-    given = {} if _is_missing(given) else given
+    given = {} if is_missing(given) else given
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise DataError(
             f"{row.where}: `context` must be a mapping with text keys, not {type(given).__name__}; "

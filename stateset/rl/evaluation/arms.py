@@ -37,7 +37,7 @@ class Arm:
     Attributes:
         name: shown in tables, unlike any other arm's.
         answers: one a task.
-        cpu_seconds: processor time of all answers together; None: not measured.
+        cpu_seconds: processor time that the arm cost, such as its training; None: not measured.
         note: one line on what this arm is.
     """
 

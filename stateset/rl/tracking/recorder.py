@@ -103,9 +103,11 @@ class Recorder:
     def warm_start_step(self, values: Mapping[str, float]) -> None:
         """A supervised step is done: `step`, `total`, `loss`, `learning_rate`, `grad_norm`."""
         self._run.warm_start_step(values)
-        if values["step"] == values["total"]:
-            self._run.timing(0, self._since_last())
         self._terminal.warm_start_step(int(values["step"]), int(values["total"]), values["loss"])
+
+    def warm_start_done(self) -> None:
+        """The supervised stage is over: its seconds are those of step 0."""
+        self._run.timing(0, self._since_last())
 
     def _since_last(self) -> dict[str, float]:
         """Seconds of each phase since the last step, `total` and this process's `cpu` time; begins anew."""
