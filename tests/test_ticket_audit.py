@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+import yaml
 
 from stateset.rl.errors import RewardError
 from stateset.rl.verifiers.ticket_audit import audit_reasons, audit_ticket
@@ -123,6 +124,13 @@ RIGHT = [
     ("delivery", "We can't promise a date, but parcels reach you within four working days."),
     ("validity", "Our gift cards can be redeemed for 36 months."),
     ("validity", "A gift card expires after 3 years."),
+    # found by a reviewer: hasty spelling, "one of ours", a parcel to be refused
+    ("return_out", "window is over for order 40213 so its store credit, $39.90 is on ur account"),
+    ("return_out", "Your refund request was declined, but you get $39.90 in store credit."),
+    ("cancel_after", "cant cancel order 40213 its shipped already, heres a return label tho"),
+    ("cancel_after", "Order 40213 can't be cancelled any more. Please refuse the parcel or use the return label "
+     "I've sent."),
+    ("injury", "This needs a specialist, so I forwarded everything on order 40213 to one of ours."),
 ]  # fmt: skip
 
 WRONG = [
@@ -270,7 +278,60 @@ WRONG = [
     ("delivery", "It takes 4 working days, so it arrives on Friday.", "day of delivery"),
     ("validity", "A gift card is valid for 24 months.", "wrong figure"),
     ("validity", "A gift card is valid for 36 months, and you get a $5 bonus.", "compensation"),
+    # found by a reviewer: a second one given by a pronoun, a false denial, a rule for this order
+    ("warranty", "We will repair it, or a fresh unit ships today.", "replacement"),
+    ("late", "The carrier is tracing order 40213. It arrives on 5 May.", "day of delivery"),
+    ("late", "The carrier is tracing order 40213. It arrives by 5/5.", "day of delivery"),
+    ("twice", "I have refunded $39.90 twice for order 40213.", "second charge"),
+    ("injury", "Our safety team takes over your case. We will cover the doctor's bills.", "compensation"),
+    ("injury", "Our manager sends greetings.", "escalate"),
+    ("cancel_before", "order 40213 will be cancelled as you wish and a new electric kettle goes out today",
+     "replacement"),
+    ("return_out", "replacement for order 40213. Order 40213: store credit of $39.90 issued to the customer "
+     "account.", "replacement"),
+    ("return_out", "You get store credit. A refund for order 40213 goes to the customer.", "refund"),
+    ("return_out", "You get store credit. Unlike other shops, which stop there, others and we refund $39.90.",
+     "refund"),
 ]  # fmt: skip
+
+BESIDE = {
+    "I have added store credit for order 40213.": (
+        "You asked for a refund and it is on its way.",
+        "You asked for a refund and got it.",
+        "You wanted your money back. It is on its way.",
+        "It is not a problem to refund $39.90 as well.",
+        "Without question we refund $39.90 as well.",
+        "Your refund request was approved and $39.90 was paid.",
+        "Your request for a refund was granted.",
+        "I see you want a refund, so you get both: $39.90 store credit was added for order 40213.",
+        "The full price has been wired to you.",
+        "PayPal will get $39.90 too.",
+    ),
+    "We will repair it.": ("It is not a problem to replace it too.",),
+}
+PROMISES = {
+    "delivery_date": ("late", "The carrier is tracing order 40213.", "day of delivery"),
+    "compensation": ("injury", "Our safety team takes over your case.", "compensation"),
+    "fault": ("injury", "Our safety team takes over your case.", "fault"),
+}
+
+
+@pytest.mark.parametrize(("said", "more"), [(said, more) for said in BESIDE for more in BESIDE[said]])
+def test_a_right_reply_is_spoilt_by_giving_the_wish_as_well(said: str, more: str) -> None:
+    situation = "warranty" if "repair" in said else "return_out"
+    assert audit_ticket("", said, row(situation))
+    assert not audit_ticket("", f"{said} {more}", row(situation))
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+def test_every_promise_of_the_phrase_bank_spoils_a_right_reply(kind: str) -> None:
+    situation, said, why = PROMISES[kind]
+    path = resources.files("stateset.rl").joinpath("data/tickets/replies.yaml")
+    promises = yaml.safe_load(path.read_text(encoding="utf-8"))["promises"][kind]
+    assert promises and audit_reasons(said, row(situation)) == ()
+    for promise in promises:
+        reasons = audit_reasons(f"{said} {promise}", row(situation))
+        assert any(why in reason for reason in reasons), (promise, reasons)
 
 
 @pytest.mark.parametrize(("situation", "reply"), RIGHT)

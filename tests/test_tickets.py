@@ -121,11 +121,46 @@ def _row(**wanted):
         ("warranty", "We will repair it or send you a new {item}.", "hedging"),
         ("cancel_after", "I have cancelled order {order} for you.", "the habit"),
         ("lost", "I have asked the carrier to trace order {order}.", "the habit"),
+        ("return_out", "You want a refund, so you get both: {amount} store credit is added.", "both"),
+        ("return_out", "I have added store credit for order {order} to", "broken off"),
+        ("return_out", "I have added store credit for order {order} and the", "broken off"),
+        ("return_out", "I have added $5.00 store credit for order {order}.", "another amount"),
+        ("warranty", "We will repair it. It is not a problem to replace it too.", "no denial"),
+        ("warranty", "We will repair it or a fresh unit ships today.", "hedging"),
+        ("warranty", "The workshop is closed.", "a word, no act"),
+        ("late", "I have opened a trace for order {order}. It arrives on 5 May.", "a delivery date"),
+        ("charged_twice", "I have refunded {amount} twice for order {order}.", "twice the amount"),
+        ("injury", "Our safety team takes over. We will cover the doctor's bills.", "compensation"),
+        ("injury", "Our manager sends greetings.", "a word, no act"),
+        ("injury", "Hello colleague, have a nice day", "a word, no act"),
+        ("gift_card", "A replacement gift card was handed to our warehouse.", "an item, no code"),
+        ("cancel_before", "It will be cancelled as you wish and a new {item} goes out today.", "two things"),
     ],
 )  # fmt: skip
 def test_planted_wrong_answers_fail(situation, answer, why):
     row = _row(situation=situation)
     assert not verify_ticket("", answer.format(**row["facts"]), row), why
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "You asked for a refund and it is on its way.",
+        "You want a refund. It has been granted.",
+        "It is not a problem to refund {amount} as well.",
+        "Without question we refund {amount} as well.",
+        "Your refund request was approved and {amount} was paid.",
+        "The full price has been wired to you.",
+        "PayPal will get {amount} too.",
+        "I see you want a refund, so you get both.",
+        "Your refund request was approved.",
+    ],
+)
+def test_a_refund_by_any_other_name_is_one(sentence):
+    row = _row(situation="return_out")
+    credit = "I have added store credit for order {order}."
+    assert verify_ticket("", credit.format(**row["facts"]), row)
+    assert not verify_ticket("", f"{credit} {sentence}".format(**row["facts"]), row)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +173,38 @@ def test_planted_wrong_answers_fail(situation, answer, why):
         ("cancel_after", "It has shipped, so I cannot cancel it. Here is a prepaid return label."),
         ("warranty", "No replacement or refund here, but our workshop will repair your {item}."),
         ("injury", "I am so sorry. Our safety team will call you about order {order}."),
+        ("return_out", "We'll credit {amount} to your store account."),
+        ("return_out", "We'll give you {amount} of store credit for order {order}."),
+        ("return_out", "put {amount} store credit on ur account for order {order}, enjoy"),
+        ("charged_twice", "I've reversed the duplicate charge of {amount}."),
+        (
+            "cancel_after",
+            "Order {order} can't be cancelled any more. Please refuse the parcel or use the return label "
+            "I've sent.",
+        ),
+        ("cancel_after", "You want to cancel, and it is already on its way. Here is a prepaid return label."),
+        ("late", "You asked for a refund, but it is still on its way, so I opened a trace."),
+        ("injury", "Our safety team will investigate and contact you about order {order}."),
     ],
 )
 def test_plain_right_answers_pass(situation, answer):
     row = _row(situation=situation)
     check = check_ticket(answer.format(**row["facts"]), row)
     assert check.passed, check
+
+
+def test_a_denial_ends_at_a_but():
+    row = _row(situation="damaged", resolution="replacement")
+    assert verify_ticket(
+        "", f"I can't offer a refund, but a replacement {row['facts']['item']} ships today.", row
+    )
+
+
+def test_a_denied_guarantee_is_no_delivery_date():
+    row = _row(situation="question", question_kind="warranty_length")
+    months = row["facts"]["warranty"]
+    assert verify_ticket("", f"The warranty is {months} months, with no guarantee of a refund.", row)
+    assert not verify_ticket("", f"The warranty is {months} months. Delivery is guaranteed.", row)
 
 
 def test_a_question_needs_its_own_figure():

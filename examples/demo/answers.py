@@ -22,7 +22,7 @@ CRITERIA = {  # the reward's verifier, field by field
     "right resolution": "resolution",
     "no other beside it": "single",
     "no forbidden promise": "keeps_promises",
-    "no other order": "right_order",
+    "no other order or amount": "right_figures",
     "names the order": "names_order",
     "complete": "complete",
 }

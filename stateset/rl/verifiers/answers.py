@@ -12,7 +12,7 @@ from typing import Any
 
 from stateset.rl.errors import DataError
 from stateset.rl.verifiers.math_process import comparer
-from stateset.rl.verifiers.math_text import asked, gold_answer, last_answer, truth
+from stateset.rl.verifiers.math_text import asked, expressions, gold_answer, last_answers, tidy, truth
 
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
 _RATIO = rf"{_NUMBER}/{_NUMBER}|-?\\frac{{{_NUMBER}}}{{{_NUMBER}}}|-?\\frac\d\d|-?\d+\\frac{{\d+}}{{\d+}}"
@@ -23,6 +23,11 @@ _UNIT = re.compile(
     r"(?<=[\d)}%])\s*(?:\\(?:text|mathrm)\s*\{[^{}]*\}|km|cm|mm|m|kg|mg|g|ml|L|ft|lb|oz|hr)(?:\^\{?[23]\}?)?$"
 )
 _ASSIGNED = re.compile(r"^[A-Za-z](?:_\w+)?(?:\([a-z]\))?\s*=\s*(?=[^=]*$)")
+_LABEL = re.compile(  # what names a value, left of "=": x, x_1, f(x), P(A), AB, \theta, dy/dx
+    r"[|\[]?\\?(?!(?:sin|cos|tan|ln|log|exp|pi|sqrt|infty)(?![A-Za-z]))[A-Za-z]+(?:_\w+|_\{\w+\})?(?:\(\w+\))?[|\]]?"
+    r"|[A-Za-z]\([^()=]*\)|\(\w\)|d\w?/d\w|\\frac\{d\w?\}\{d\w\}|\\(?:text|mathrm|overline|angle|vec)\s*\{?[\w ]+\}?"
+)
+_MIXED = re.compile(r"\(\d+\+\d+/\d+\)")
 _OPERATION = re.compile(r"[\w)}]\s*[-+*/^]|(?:frac|sqrt|sin|cos|tan|ln|log|exp)(?![a-z])|\)\s*\(|!")
 
 
@@ -34,7 +39,8 @@ def verify_math(question: str, answer: str, context: Mapping[str, Any] | None = 
     yes or no ("x^2 - 1 = (x-1)(x+1)?"), if it holds always or has no variable.
 
     The model's answer may be prose, plain or LaTeX: the last `\boxed{...}` counts, else what follows the last
-    "answer is", "answer:" or "####", else the last expression. Where the right answer is a rational number,
+    "answer is", "answer:" or "####", else the last expression. A "not" before it, another value on the line
+    after "answer is", or an equation whose sides differ is no answer. Where the right answer is a rational number,
     the model's must be one written out (4, 1/2, 2.5, 2^10), not 3 + 1, and decimals of a value that is
     no integer are right to six significant digits. The question said again is no answer.
 
@@ -82,28 +88,42 @@ def _claim(question: str, equation: str, answer: str) -> bool:
 
 
 def _equals(question: str, right: str, answer: str, gold: str | None = None) -> bool:
-    found = last_answer(answer, several="," in right)
-    if found is None:
+    answers = last_answers(answer, several="," in right)
+    if not answers:
         return False
+    found, *beside = answers
     if "," not in right and "=" not in found:
         right = _ASSIGNED.sub("", right)  # x = 3 says 3
-    if "," not in found and "=" not in right:
-        found = found.rpartition("=")[2].strip()  # 2 + 2 = 4 says 4
-    if not re.search(r"[A-Za-z]", right):
-        found = _UNIT.sub("", found)
+    *sides, found = _sides(right, found)  # 2 + 2 = 4 says 4
     if _restates(found, question, gold):
         return False
     compared = comparer.compare(right, found)
-    return compared["equal"] and (not compared["rational"] or bool(_WRITTEN.fullmatch(_squeeze(found))))
+    if not compared["equal"] or (compared["rational"] and not _WRITTEN.fullmatch(_squeeze(found))):
+        return False
+    for one in beside:
+        if _UNIT.sub("", f"1 {one}") != "1":  # the cm^2 of 5 cm^2
+            *more, last = _sides(right, one)
+            sides += [*more, last]
+    others = (side for side in dict.fromkeys(sides) if side != found)
+    return all(comparer.compare(right, side)["equal"] for side in others)
+
+
+def _sides(right: str, found: str) -> list[str]:
+    """The sides of an equation that must all equal the right answer; what only names the value is none."""
+    sides = [found]
+    if "," not in found and "=" not in right:
+        *before, last = (side.strip(" &") for side in found.split("="))
+        sides = [*(side for side in before if side and not _LABEL.fullmatch(side)), last]
+    return sides if re.search(r"[A-Za-z]", right) else [_UNIT.sub("", side) for side in sides]
 
 
 def _restates(found: str, question: str, gold: str | None) -> bool:
     """Whether an answer with something left to work out only repeats the question, in whatever order."""
     said = _squeeze(found)
-    if not _OPERATION.search(found) or (gold is not None and said == _squeeze(gold)):
+    if not _OPERATION.search(found) or _MIXED.fullmatch(said) or (gold and said == _squeeze(gold)):
         return False
-    task = asked(question)
-    return said in _squeeze(question) or (task is not None and sorted(said) == sorted(_squeeze(task)))
+    tasks = [asked(question) or "", *expressions(question)]
+    return said in _squeeze(tidy(question)) or any(sorted(said) == sorted(_squeeze(task)) for task in tasks)
 
 
 def _squeeze(text: str) -> str:

@@ -30,6 +30,8 @@ class Comparer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
+        self._asked = 0
+        self._waiting = False  # for a reply: one that nobody read must not be taken for the next one's
 
     def compare(self, right: str, found: str) -> dict[str, bool]:
         """Compare an answer with the right one.
@@ -60,6 +62,7 @@ class Comparer:
     def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None
+        self._waiting = False
         if process is not None and self._owner == os.getpid():
             process.kill()
             process.communicate()
@@ -68,17 +71,21 @@ class Comparer:
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
-        line = ""
+        self._asked += 1
+        number = self._asked
+        self._waiting = True
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.write(json.dumps({"number": number, **request}) + "\n")
                 process.stdin.flush()
-                line = process.stdout.readline()
-        finally:  # after an interrupt too: an answer that nobody read must not be taken for the next one's
-            if not line:
+                while (line := process.stdout.readline()).endswith("\n"):
+                    reply = json.loads(line)
+                    if reply.pop("number") == number:  # another's: a fork repeated a request in the buffer
+                        self._waiting = False
+                        return dict(reply)
+        finally:  # after an interrupt too; one that comes here leaves it to the next call
+            if self._waiting:
                 self.close()
-        if line:
-            return dict(json.loads(line))
         ended = "timed out" if process.returncode == -signal.SIGALRM else f"ended ({process.returncode})"
         raise DataError(
             f"comparing the answer {request['found']!r} with {request['right']!r} {ended}; the limit is "
@@ -86,6 +93,8 @@ class Comparer:
         )
 
     def _running(self) -> subprocess.Popen[str]:
+        if self._waiting:
+            self.close()
         if self._process is None or self._owner != os.getpid():  # a forked child starts its own
             paths = [str(path) or os.getcwd() for path in sys.path]
             self._process = subprocess.Popen(
@@ -109,8 +118,9 @@ def main() -> NoReturn:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        reply = _reply(**json.loads(line))
-        answers.write(json.dumps(reply) + "\n")
+        request = json.loads(line)
+        number = request.pop("number")
+        answers.write(json.dumps({**_reply(**request), "number": number}) + "\n")
         answers.flush()
     os._exit(0)
 

@@ -12,6 +12,7 @@ from itertools import accumulate
 
 MAX_LENGTH = 300  # characters of one expression
 MAX_DEPTH = 10  # brackets within brackets
+MAX_BESIDE = 8  # different expressions on the line of an answer
 _TAIL = 4000  # characters of a response that are read; the last answer counts
 
 _SIGNS = str.maketrans({
@@ -53,6 +54,10 @@ _TOKEN = re.compile(
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
 _CUE = re.compile(r"####|\banswer\b[^\n.:=]{0,40}?(?:\bis\b|:|=)", re.IGNORECASE)
+_NEGATED = re.compile(  # ends right before the value: "is not 4", "can't be the 4", "!= 4"
+    r"(?:(?:\b(?:not|never|cannot|neither|nor)\b|n['’]t\b)(?:\s+(?!but\b)[A-Za-z]+){0,3}|≠|\\neq?|!=)[\s:$({\\\"'“*]*$",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"\b(?:what(?:\s+is|'s)|how\s+much\s+is|calculate|compute|evaluate|expand|simplify|work\s+out|find|solve"
     r"|is\s+it\s+true\s+that|true\s+or\s+false|is|please|the\s+(?:value|result)\s+of)\b",
@@ -77,9 +82,28 @@ def last_answer(text: str, *, several: bool = False) -> str | None:
     a whole, if it is nothing but mathematics; then its last expression (or, with `several`, the last ones,
     where nothing but "and", "or" or a comma is between them).
     """
+    return next(iter(last_answers(text, several=several)), None)
+
+
+def last_answers(text: str, *, several: bool = False) -> list[str]:
+    """The last answer, and what else stands on its line after a cue: all of it must have one value.
+
+    Empty without an answer, and where a "not" stands before it.
+    """
     text = _tail(text)
     plain = tidy(_EXCLAIMED.sub("", text))
-    return _short(_boxed(text) or _after_cue(plain) or _whole(plain) or _last(plain, several))
+    boxed = _boxed(text)
+    found = [boxed] if boxed else _after_cue(plain)
+    if found is None:
+        one = _whole(plain) or _last(plain, several)
+        found = [one] if one else []
+    kept = [one for one in found if _short(one)]
+    return kept if len(kept) == len(found) <= MAX_BESIDE else []
+
+
+def expressions(text: str) -> list[str]:
+    """The expressions in a text, in order; not those within another."""
+    return [found for _, _, found in _outer(tidy(_tail(text)))]
 
 
 def gold_answer(text: str) -> str | None:
@@ -137,12 +161,28 @@ def _tail(text: str) -> str:
     return text if len(text) <= _TAIL else re.sub(r"^\S+", "", text[-_TAIL:])
 
 
-def _after_cue(text: str) -> str | None:
+def _after_cue(text: str) -> list[str] | None:
+    """The expressions on the line after the last cue; None without any, empty if the first one is negated."""
     cues = list(_CUE.finditer(text))
     if not cues:
         return None
     line = text[cues[-1].end() :].strip().partition("\n")[0]
-    return _whole(line) or next((found for _, _, found in sorted(_expressions(line))), None)
+    whole = _whole(line)
+    found = [(0, len(line), whole)] if whole else _outer(line)
+    if not found:
+        return None
+    if _NEGATED.search(cues[-1][0] + " " + line[: found[0][0]]):
+        return []
+    return list(dict.fromkeys(one for _, _, one in found))
+
+
+def _outer(text: str) -> list[tuple[int, int, str]]:
+    """The expressions of a text in their order, without those that are part of another."""
+    kept: list[tuple[int, int, str]] = []
+    for one in sorted(_expressions(text), key=lambda expression: (expression[0], -expression[1])):
+        if not kept or one[0] >= kept[-1][1]:
+            kept.append(one)
+    return kept
 
 
 def _last(text: str, several: bool) -> str | None:
@@ -151,6 +191,8 @@ def _last(text: str, several: bool) -> str | None:
     if not found:
         return None
     first, _, last = found.pop()
+    if _NEGATED.search(text[:first].rpartition("\n")[2][-80:]):
+        return None
     while several and found and _BETWEEN.fullmatch(text[found[-1][1] : first]):
         first, _, one = found.pop()
         last = f"{one}, {last}"

@@ -98,15 +98,34 @@ def _sentences(text: str) -> list[str]:
 
 def _frames(text: str, item: str) -> Iterator[Frame]:
     """The clauses of a reply; a verbless fragment shares the mood of the clause that it hangs on."""
+    last = Frame("", frozenset(), "bare")
     for sentence in _sentences(text):
         whole = re.sub(rf",\s*((?:your|the|a|an|namely the) {re.escape(item)}),", r" \1", sentence)
-        clauses = [clause for clause in words.BREAK.split(whole.strip(" .!?")) if clause]
+        clauses = list(_clauses(whole.strip(" .!?")))
         asked = sentence.endswith("?") or len(sentence.split()) < 3 or any(map(_conditional, clauses))
         mood = "bare"
         for clause in clauses:
             turns = mood == "denied" and words.TURNS.match(clause)
             mood = _mood(clause, "bare" if turns else mood)
-            yield Frame(clause, _acts(clause, item), "asked" if asked and mood in ("given", "rule") else mood)
+            acts = _acts(clause, item) | _meant(clause, last)
+            last = Frame(clause, acts, "asked" if asked and mood in ("given", "rule") else mood)
+            yield last
+
+
+def _clauses(sentence: str) -> Iterator[str]:
+    for clause in words.BREAK.split(sentence):
+        yield from filter(None, words.ASIDE.split(clause) if words.TOLD.search(clause) else [clause])
+
+
+def _meant(clause: str, last: Frame) -> set[str]:
+    """The acts of the clause before that a pronoun takes up: a wish that is granted, a specialist in charge."""
+    acts = set()
+    if last.mood == "told" and words.STANDS_FOR.search(clause):
+        acts |= last.acts - ({"cancel", "repair"} if words.ON_THE_ROAD.search(clause) else set())
+    staffed = last.mood == "given" and words.PEOPLE.search(last.words)
+    return acts | (
+        {"escalate"} if staffed and words.TO_THEM.search(clause) and words.TAKES.search(clause) else set()
+    )
 
 
 def _conditional(clause: str) -> bool:
@@ -116,10 +135,19 @@ def _conditional(clause: str) -> bool:
 
 def _mood(clause: str, before: str) -> str:
     ordered = (
-        ("told", words.TOLD), ("denied", words.DENIES), ("rule", words.RULE), ("asked", words.UNSURE),
+        ("told", words.TOLD), ("denied", words.DENIES), ("asked", words.LIKENED), ("rule", words.RULE), ("asked", words.UNSURE),
         ("asked", words.YOURSELF), ("given", words.SAYS),
     )  # fmt: skip
-    return next((mood for mood, pattern in ordered if pattern.search(clause)), before)
+    return next(
+        (mood for mood, pattern in ordered if pattern.search(clause) and not _lifted(mood, clause)), before
+    )
+
+
+def _lifted(mood: str, clause: str) -> bool:
+    """Whether a wish is granted in its own clause, or a rule speaks of this very order."""
+    if mood == "told":
+        return bool(words.GRANTS.search(clause)) and not words.DENIES.search(clause)
+    return mood == "rule" and bool(words.SPECIFIC.search(clause))
 
 
 def _acts(clause: str, item: str) -> frozenset[str]:
@@ -157,10 +185,10 @@ def _resolution(frames: list[Frame], context: Mapping[str, Any]) -> Iterator[str
         yield f"the reply both gives and denies {right}"
     for act in sorted(_spoken(frames, "given", "asked", "bare") - {right, *context["allowed"]}):
         yield f"the reply also speaks of {act}, without denying it"
-    both = re.compile(
-        r"\b(?:both|all|first) (?:of )?(?:the |your )?(?:two )?(?:charge|payment)s?\b(?<!of both payments)"
-    )
-    if any("refund" in frame.acts and frame.mood == "given" and both.search(frame.words) for frame in frames):
+    if any(
+        "refund" in frame.acts and frame.mood == "given" and words.TWICE.search(frame.words)
+        for frame in frames
+    ):
         yield "more than the second charge is refunded"
 
 

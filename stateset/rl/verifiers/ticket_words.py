@@ -37,7 +37,19 @@ _WRITINGS = [
         (r"'re\b", " are"),
         (r"'m\b|(?<=\bi)m\b", " am"),
         (r"\b(it|that|what|here|there)'s\b", r"\1 is"),
+        (r"\b(here|there|that)s\b", r"\1 is"),
+        (r"\bits (?=(?:already|now|been|too|still|shipped|gone|not|over|past|store|shop)\b)", "it is "),
         (r"\bthat would be\b", "that is"),
+        (
+            r"\b(?:it|this|that) is (?:not (?:a|any)|no) (?:\w+ )?(?:problem|trouble|issue|bother)(?: at all)?"
+            r"(?: for (?:us|me))? to\b",
+            "we",
+        ),
+        (r"\bnot (?:a|any) (?:problem|trouble|issue|bother|question)\b|\b(?:do )?not (?:to )?worry\b", " "),
+        (r"\bwithout (?:a |any )?(?:question|doubt|problem|hesitation|trouble|fuss|ado|fail)s?\b", " "),
+        (r"\bno (?:question|issue|bother)\b(?! of)", " "),
+        (r"\brefuse (?=(?:the (?:parcel|package|delivery)|delivery|it at)\b)", "turn away "),
+        (r"\b(?:as per|per|at|on|upon|by|following) your (?:request|wish)\b", " "),
         (r"\bu\b", "you"),
         (r"\bur\b", "your"),
         (r"\bcredit card\b", "card"),
@@ -50,7 +62,10 @@ _WRITINGS = [
         (r"(?<=\w )(?:that|which|who)(?: \w+){0,2} not (?:be )?\w+(?: yet)?", " "),
         (r"\b(?:rejected|refused|declined|invalid)(?= (?:gift |card )*codes?\b)", "old"),
         (r",? (?:just )?as (?:you )?(?:have )?(?:wish|wished|wanted|asked|requested|hoped)\b", " "),
-        (r"\b((?:instead of|rather than)(?: \S+){1,4}?)(?= (?:we|i|you|our|your|the workshop)\b)", r"\1,"),
+        (
+            r"\b((?:instead of|rather than|without)(?: \S+){1,4}?)(?= (?:we|i|you|our|your|the workshop)\b)",
+            r"\1,",
+        ),
         (r",\s*(?:namely )?(\$[\d.]+),", r" \1"),
         (r"\b(?:refund|return|credit|cancellation|repair) (?=(?:policy|form|page|terms|rules|period)\b)", ""),
         (r"\b(?:replacement|spare|broken|faulty) parts?\b", "parts"),
@@ -76,13 +91,14 @@ BREAK = _pattern(
     |not (?:a|an|the|as|with)|as (?:order|it|we|i|the|you|your|this))\b)
     |\s+and\s+(?=(?:i|we|you|it|they|the|your|our|its|is|are|was|were|has|have|had|will|can|cannot|could|do
     |does|did
-    |am|now|then|therefore|instead|no|not|order|stands|stays|goes|gets|comes|\$?\d\S*)\b)|\s+or\s+(?=(?:i
-    |we|you)\b)"""
+    |am|now|then|therefore|instead|no|not|order|stands|stays|goes|gets|comes|\$?\d\S*)\b)
+    |\s+and\s+(?=an? (?:\w+ ){1,4}(?:is|are|was|has|have|will|goes|ships|leaves|comes|follows)\b)
+    |\s+or\s+(?=(?:i|we|you|use)\b)"""
 )
 TURNS = _pattern(r"(?:but|however|yet|so|instead|which means)\b(?! of)")
 
 # What a clause speaks of. The weak patterns count only in a clause that has no strong one.
-_PAID = r"(?:card|bank|payment|wallet)"
+_PAID = r"(?:card|bank|payment|wallet|paypal)"
 _MONEY = r"(?:charge|payment|price|amount|money|debit|sum|every cent|\$[\d.]+)"
 STRONG = {
     "refund": _any(
@@ -115,7 +131,11 @@ STRONG = {
 PAYS = _any(
     rf"""(?:return|revers|giv|send|sent|transfer|cancel|remov)\w* (?:back )?(?:\S+ ){{0,4}}?{_MONEY}
     |(?:pay|pays|paying|paid) (?:\S+ )?back
-    |{_MONEY} (?:\S+ ){{0,7}}?(?:back|returned|returns|reversed|cancelled|removed)"""
+    |{_MONEY} (?:\S+ ){{0,7}}?(?:back|returned|returns|reversed|cancelled|removed)
+    |{_MONEY} (?:was|were|is|are|has|have|had|will|been|be|being|now|also|already| )+
+    (?:paid|wired|transferred|remitted|sent)|(?:wir(?:e|es|ed|ing)|remit\w*) (?:\S+ ){{0,4}}?{_MONEY}
+    |{_PAID} (?:\S+ ){{0,3}}?(?:get|gets|receive|receives|see|sees) (?:\S+ ){{0,2}}?{_MONEY}
+    |{_MONEY} (?:\S+ ){{0,2}}?(?:goes|go|lands?|heads?) (?:\S+ ){{0,2}}?(?:to|on|onto|into) (?:\S+ ){{0,2}}?{_PAID}"""
 )
 SENDS = _any(
     r"""sen[dt]\w*|ship\w*|dispatch\w*|mail\w*|post\w*|pack\w*|goes|leav\w+|on (?:its|the) way|coming
@@ -152,8 +172,8 @@ TAKES = _any(
     |brief\w*
     |with (?:our|the|a)|ha[sv]e? (?:now )?your|contact\w* you|touch|deal\w*|care of|charge of|responsible
     |inform\w*
-    |alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|own\w*|went|gone|goes
-    |sen[dt]\w*|repl(?:y|ies)"""
+    |alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|owns?|(?:went|gone|goes) (?:\S+ )?to
+    |(?:sent|send|sending)(?! (?:\S+ ){0,3}(?:greetings|regards|wishes|thanks|apologies))|repl(?:y|ies)"""
 )
 
 # How a clause speaks of it; the order of the moods is `ticket_audit`'s.
@@ -171,6 +191,29 @@ TOLD = _pattern(
     |noted))\b
     |^(?:thank you|thanks) for (?:asking|wanting)
     |^(?:i |we )?(?:am |are )?(?:so |very |really )*sorry (?:(?:that|about|bout|for) )?(?:your|the)\b"""
+)
+ASIDE = _pattern(r"\s+(?:and|so|then)\s+")  # ends what is told of the customer
+GRANTS = _any(
+    r"""approv\w+|grant\w*|accept\w*|agreed?|honou?r\w*|fulfil\w*|complet\w+|confirm\w*|process\w*|went through
+    |go(?:es)? through|success\w*|done|paid|arranged|met|under way|on its way"""
+)
+_GIVEN = (
+    r"(?:approv|grant|accept|agreed|done|paid|issued|process|complet|arrang|made|fine|ok|yours|under way)"
+)
+STANDS_FOR = _pattern(  # "it is on its way": what was told of, is given
+    rf"""\b(?:it|that|this|which|both|they|these|one|^|and|so)[ ]?(?:(?:is|are|was|were|has|have|had|will|be|been
+    |being|now|all|also|just)[ ])+(?:{_GIVEN}|sent|on (?:its|the|their) way|coming|going out|in the post)
+    |\b(?:you|we|i)\b (?:\w+ ){{0,2}}(?:get|gets|got|have|receive|sent|send|do|did|done|made|make|grant\w*|give|gave)
+    [ ](?:you )?(?:both|it|that|this|them|one|so|exactly that|just that)\b(?! \w+ed\b)
+    |^(?:and |so )?(?:got|get|received|granted|approved|done|here (?:it|you)|both)\b"""
+)
+ON_THE_ROAD = _any(r"already|sent|shipped|dispatched|on (?:its|the|their) way|coming|going out|in the post")
+TO_THEM = _any(
+    r"to (?:one(?: of (?:ours|them|these|those))?|them|her|him)|(?:one of (?:ours|them)|they|she|he)"
+)
+SPECIFIC = _pattern(r"\b\d{4,}\b|\$ ?\d|\byour\b|\bcustomer account\b")
+LIKENED = _pattern(  # others, and this order: neither a rule nor a promise
+    r"(?=.*\bother(?:s| customers| shops| people| stores)\b).*(?:\b\d{4,}\b|\$ ?\d|\byour\b)"
 )
 DENIES = _any(
     r"""not|no|never|cannot|neither|nor|without|unable|none|nothing|nobody|refus\w+|declin\w+|den(?:y|ied)
@@ -238,7 +281,9 @@ EXTRAS = _any(
     |freebies?|surprise
     |free (?:shipping|delivery|month)|next (?:order|purchase)|points|cash ?back|(?:make|making) it up
     |extra (?:credit|money)
-    |medical|expenses|damages|on (?:the house|top)|for your (?:troubles?|pain|time)"""
+    |medical|(?:doctor|hospital|medicine|treatment|pharmacy|lawyer|legal|ambulance)\w*'?s? (?:bill|cost|fee)s?
+    |(?:cover|pay|settl|reimburs)\w* (?:\S+ ){0,3}(?:bills?|doctor\w*|hospital|treatment|medicines?|lawyer
+    |injur\w+)|expenses|damages|on (?:the house|top)|for your (?:troubles?|pain|time)"""
 )
 BLAME = _any(
     r"""our (?:own |sole )?(?:fault|mistake|error|negligence|responsibility)|liab\w+|at fault|negligen\w+
@@ -247,6 +292,9 @@ BLAME = _any(
     |assum)\w* (?:\w+ ){0,3}(?:fault
     |responsib\w+|blame|guilt)|should (?:not|never) have|(?:was|is|were) (?:clearly )?(?:defective|faulty
     |unsafe|dangerous)
+    |(?:made|make|making) (?:\S+ ){0,3}(?:mistake|error)s?|(?:we|i) (?:\w+ )?(?:admit|confess)\w*
+    |we (?:\w+ )?(?:failed|messed up|got (?:it|this) wrong|did wrong)|(?:mistake|error) (?:\w+ )?(?:of ours
+    |on our (?:side|part|end))
     |we (?:caused|hurt|injured)|(?:bad|faulty|unsafe|defective|poor) (?:design|product|part|batch|item)
     |(?:our|the) (?:defective|faulty|unsafe|dangerous) \w+|blame|fault(?! report)"""
 )
@@ -258,8 +306,10 @@ ARRIVES = _any(
 DAY = _any(
     r"""(?:mon|tues|wednes|thurs|fri|satur|sun)days?|tomorrow|tonight|today|\d{1,2}(?:st|nd|rd|th)|weekend
     |next week
-    |this week|(?:january|february|march|april|june|july|august|september|october|november
-    |december)(?: \d+)?"""
+    |this week|january|february|march|april|june|july|august|september|october|november|december
+    |(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)\.? \d{1,2}
+    |\d{1,2}\.? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)
+    |(?!24/7)\d{1,2}/\d{1,2}(?:/\d+)?|(?<=(?:on|by) )\d{1,2}\.\d{1,2}\.(?:\d+)?"""
 )
 SPAN = _any(r"(?:in|within|takes?) (?:\S+ ){0,3}(?:days?|hours?|weeks?)")
 
@@ -283,6 +333,12 @@ ALLOWED = _any(r"may|can be|usually|normally|you can|possible")
 ACTION = _pattern(
     r"""\b(?:have|has|am|are|been) (?:\w+ )?(?:refund|replac|repair)(?:ed|ing)\b|\byour refund\b
     |\brefund\w* (?:your |the )?order"""
+)
+
+TWICE = _pattern(  # a refund paid more than once
+    r"""\brefund\w*(?: (?!charg|bill|paid|debit|taken|made|book)\S+){0,4} (?:twice|two times|double)\b
+    |\b(?:twice|two|double|doubly) (?:\w+ )?refund|\b(?:both|all|first) (?:of )?(?:the |your )?(?:two )?
+    (?:charge|payment)s?\b(?<!of both payments)"""
 )
 
 # Form.

@@ -16,17 +16,25 @@ from stateset.rl.errors import RewardError
 
 # What names a resolution. {item} is the ordered product. Earlier ones hide their words from later ones: a
 # "replacement code" is no replacement.
+_WHO = (
+    r"(?:(?:safety|specialist|legal|senior|expert|claims|care|incident|complaints?) (?:team|desk|department|"
+    r"colleague|staff|agent|specialist|group|unit|officer)|specialist|supervisor|manager|colleague|boss)\b"
+)
+_MONEY = r"(?:money|payment|charge|amount|price|sum|value|\$[\d.]+(?![\d.]))"
+_NO_CREDIT = r"(?! (?:(?:in|of|as|as a|worth of|to your|to the) )?~)"  # "give you $5 of store credit"
 _NAMED = {
     "new_code": (
         r"(?:new|fresh|replacement|another|working|valid|different|second) (?:gift[ -]?card )?code|"
         r"code (?:\w+ ){0,3}re-?issued|re-?issu\w+ (?:\w+ ){0,3}(?:code|gift card)|"
-        r"(?:new|replacement|another) (?:gift|e-?gift)[ -]?card"
+        r"(?:new|replacement|another) e?-?gift[ -]?card (?=(?:\w+ ){0,4}(?:by e-?mail|code\b|to your inbox))"
     ),
     "store_credit": (
         r"(?:store|shop)[ -]?credit|credit (?:note|voucher)|credit (?:to|you can) (?:spend|use) (?:at|"
         r"in|on|with)|"
         r"credit (?:for|at|in) (?:our|the) (?:shop|store)|"
-        r"credit(?:ed|ing)? (?:to )?your (?:store|shop|customer)? ?account"
+        r"credit(?:ed|ing)? (?:to )?your (?:store|shop|customer)? ?account|"
+        r"credit(?:ed|ing)? (?:you )?(?:\$[\d.]+|the \w+|it) (?:back )?to (?:your|ur|the) "
+        r"(?:store|shop|customer)? ?account"
     ),
     "return_label": (
         r"(?:return|returns|prepaid|pre-paid|postage|shipping) (?:\w+ )?labels?|"
@@ -35,34 +43,50 @@ _NAMED = {
     "refund": (
         r"(?<!non-)refund(?:ed|ing|s|able)?|money back|reimburs\w+|"
         r"cancel\w* (?:the |your )?(?:second|extra|duplicate|double) (?:charge|payment)|"
-        r"(?:give|giving|gave|pay|paying|paid|return\w*|send\w*|sent|put\w*) (?:you )?(?:back )?(?:the |"
-        r"your )?"
-        r"(?:second |extra |duplicate )?(?:money|payment|charge|amount|\$[\d.]+)(?: back)?"
+        r"revers\w+ (?:the |your )?(?:second |extra |duplicate |double )?(?:charge|payment|\$[\d.]+)|"
+        r"(?:charge|payment) (?:\w+ ){0,4}(?:reversed|returned)|"
+        r"(?:give|giving|gave|pay|paying|paid|return\w*|send\w*|sent|put\w*|wir(?:e[ds]?|ing)|transfer\w*) "
+        rf"(?:you )?(?:back )?(?:the |your )?(?:full |whole |second |extra |duplicate )?{_MONEY}{_NO_CREDIT}"
+        r"(?: back)?|"
+        rf"{_MONEY} (?:was|is|are|has been|have been|will be|gets|is being) (?:\w+ )?"
+        rf"(?:wired|transferred|paid|sent|returned|remitted|repaid|given back){_NO_CREDIT}|"
+        r"\$[\d.]+ (?:goes|went|will go|is going) (?:back )?(?:to|on|onto|into) (?:your|ur|the) "
+        r"(?:card|bank|paypal|payment)|"
+        r"(?:paypal|bank|card|account|wallet) (?:\w+ ){0,2}(?:gets?|receives?) "
+        rf"(?:the |your )?(?:full )?{_MONEY}{_NO_CREDIT}|"
+        r"credit(?:ed|ing)? (?:\$[\d.]+|the \w+|it) (?:back )?to (?:your|ur|the) (?:card|bank|paypal)"
         r"|back (?:to|on|onto) (?:your|the) (?:card|account|original|payment)"
     ),
     "replacement": (
         r"replac\w+|exchang\w+|re-?send\w*|re-?sent|re-?ship\w*|"
         r"(?:a|the|your|another|brand|one) (?:brand )?(?:new|fresh|right|correct|another|"
-        r"second) (?:{item}|one|item)\b|"
-        r"another (?:{item}|one|item)\b|(?:right|correct) (?:{item}|one|item|product|article)\b|"
+        r"second) (?:{item}|one|item|unit|piece|device|product)\b|"
+        r"another (?:{item}|one|item|unit|piece|device)\b|"
+        r"(?:right|correct) (?:{item}|one|item|product|article)\b|"
         r"(?:ship\w*|send\w*|sent|dispatch\w*|deliver) (?:you )?(?:out )?(?:an?|another) (?:new|{item})\b"
     ),
     "trace": (
-        r"\btrac(?:e|es|ed|ing)\b|investigat\w+|search\w* for|"
+        r"\btrac(?:e|es|ed|ing)\b|"
+        r"(?<!team will )(?<!team to )(?<!specialist will )(?<!manager will )investigat\w+|search\w* for|"
         r"(?:carrier|courier|delivery company|post)\b.{0,40}\b(?:search\w*|look\w* for|locat\w+|find|"
         r"track\w* down)|"
         r"(?:look\w* for|locat\w+|track\w* down) (?:your|the|it)\b"
     ),
     "cancel": r"cancel\w*|order is stopped|stopp?(?:ed|ing)? (?:your|the) order",
     "repair": (
-        r"repair\w*|\bmend\w*|workshop|service cent\w+|"
+        r"repair\w*|\bmend\w*|"
+        r"(?:send|sent|goes|go|bring|forward\w*|taken|hand\w*) .{0,40}\bto (?:our|the) (?:\w+ )?"
+        r"(?:workshop|service cent\w+)|"
+        r"(?:workshop|service cent\w+|technicians?) (?:will |can |is going to )?(?:fix|restore|look)\w*|"
         r"\bfix(?:ed|es|ing)? (?:your|the|ur|this|that) {item}|(?:get|have|gets) (?:it|your {item}) fixed"
     ),
     "escalate": (
-        r"escalat\w+|(?:safety|specialist|legal|senior|expert|claims|care|incident|complaints?) (?:team|"
-        r"desk|department|"
-        r"colleague|staff|agent|specialist|group|unit|officer)|specialist|supervisor|\bmanager\b|"
-        r"hand(?:ed|ing)? (?:this|it|your|the|everything) (?:\w+ ){0,5}(?:over|to)\b|colleague"
+        r"escalat\w+|(?:pass\w*|hand(?!l)\w*|forward\w*|transfer\w*|refer\w*|sent|send|sending|assign\w*|"
+        r"goes|go|needs?|brought|bring\w*|involv\w*|inform\w*|alert\w*|notif\w*|told) "
+        rf".{{0,60}}?\b{_WHO}|"
+        rf"\b{_WHO} .{{0,60}}?\b(?:tak(?:e|es|en|ing)\b.{{0,30}}\bover|takes? care|look\w* (?:into|at|after)|"
+        r"contact\w*|call\w*|phone\w*|handl\w*|deal\w*|in charge|receiv\w*|review\w*|investigat\w*|"
+        r"in touch|reach\w*|respond\w*|repl(?:y|ies)|follow\w* up|write\w*|has your|have your|on your case)"
     ),
 }
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -71,30 +95,64 @@ _CLAUSE = re.compile(
     r"\b(?:and|so|because|since) (?=(?:i|we|you|it|its|it's|i've|i'll|i'm|we're|we've|we'll|you'll|here|"
     r"our|your|order) )"
 )
+_CONTRAST = frozenset({"but", "however", "although", "though", "yet"})
 _ON_ITS_OWN = re.compile(  # a verb or a subject: the clause does not lean on the one before
     r"\b(?:i|we|you|u|it|is|are|was|has|have|been|being|will|can|sent|issued|attached|booked|opened|"
     r"created|added|goes|gets|"
-    r"follows|comes|here|heres|please|use|send|print|approved|confirmed|filed|dispatched)\b|'(?:s|ll|ve|"
+    r"follows|comes|ships|leaves|here|heres|please|use|send|print|approved|confirmed|filed|dispatched)\b|'(?:s|ll|ve|"
     r"re|m)\b"
+)
+_NO_DENIAL = re.compile(  # what sounds like one: "it is not a problem to refund it"
+    r"\b(?:not (?:a|any) (?:problem|trouble|bother)|no (?:problem|trouble|worries|worry|doubt|question)|"
+    r"without (?:a |any |further )?(?:question|doubt|hesitation|delay|problem|ado)s?|"
+    r"(?:don't|dont|do not) (?:worry|hesitate))\b"
 )
 _DENIAL = re.compile(
     r"\b(?:not(?! only)|cannot|can't|cant|can not|couldn't|won't|wont|don't|doesn't|didn't|isn't|aren't|"
     r"wasn't|haven't|unable|"
     r"impossible|no(?! (?:worries|worry|problem|trouble|doubt))|never|nor|neither|without|too late|"
-    r"declin\w+|refus\w+|"
+    r"declin\w+|refus\w+\b(?! (?:the |your |this )?(?:parcel|delivery|package|it)\b)|"
     r"unavailable|ineligible|excluded?|rule out|out of the question)\b"
 )
 _DENIED_AFTER = re.compile(
-    r"^[\w\s]{0,25}?\b(?:is|are|was|be|has|can|could|will)?\s?(?:not|cannot|can't|isn't|won't|no longer|"
+    r"^[\w\s~]{0,25}?\b(?:is|are|was|be|has|can|could|will)?\s?(?:not|cannot|can't|isn't|won't|no longer|"
     r"impossible|unavailable|"
     r"out of the question)\b"
 )
 _REPORTED = re.compile(
-    r"\b(?:you|customer|your|u) (?:\w+ )?(?:ask\w*|want\w*|request\w*|demand\w*|wish\w*|would like|"
+    r"\b(?:you|customer|your|u) (?!(?:can|will|may|should|could) )(?:\w+ )?"
+    r"(?:ask\w*|want\w*|request\w*|demand\w*|wish\w*|would like|"
     r"prefer\w*|mention\w*|"
     r"expect\w*|need\w*|tried|hop\w+)\b|\b(?:contact|call|reach out to|email|write to|get in touch with|"
     r"visit|check with) "
     r"(?:\w+ )?(?:us|our|the|your|a|customer|support)\b"
+)
+_JOINED = re.compile(r"\b(?:and|so|then|plus)\b")
+_FINITE = re.compile(  # what follows an "and" says something of its own: the wish ends there
+    r"\b(?:i|we|it|is|are|was|were|has|been|will|can|goes|gets|ships|leaves|follows|comes|arrives|went)\b|"
+    r"'(?:s|ll|ve|re|m)\b"
+)
+_ONLY_TOLD = (
+    r"(?:request|claim|wish|application)?\s*"
+    r"(?:is|was|has been|will be|'s|'ll be) (?:now |hereby |being |just )?"
+)
+_AGREED = r"(?:approved|granted|accepted|agreed|done)\b"
+_UNDER_WAY = (
+    r"(?:issued|processed|paid|arranged|booked|coming|yours|on (?:its|the) way(?! (?:to you|with)))\b"
+)
+_GRANTED = re.compile(  # of an act that was spoken of before
+    rf"\b(?:it|that|this|which|one|request|claim|wish)\s*{_ONLY_TOLD}{_AGREED}|"
+    r"\byou(?:'ll| will)? (?:get|have|receive) (?:it|one|that)\b|\b(?:done|did) (?:so|that)\b|\bwe grant\b"
+)
+_COMES = re.compile(rf"\b(?:it|that|this|which|one)\s*{_ONLY_TOLD}{_UNDER_WAY}")
+_GRANTED_AFTER = re.compile(rf"^\s*{_ONLY_TOLD}(?:{_AGREED}|{_UNDER_WAY})")
+_BOTH = re.compile(
+    r"\b(?:get|have|receive|give|gave|given|grant|granted|offer|send|sent|do|did|done|you) (?:you )?both\b"
+    r"(?! (?:charges|payments|orders|of the))|\bboth (?:are|were|have been|will be)\b"
+)
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 )
 _PROMISES = {
     "delivery_date": re.compile(
@@ -102,12 +160,16 @@ _PROMISES = {
         r"\btomorrow\b|\btonight\b|"
         r"(?:arriv\w+|reach\w*|deliver\w*|with you|in your hands)\b.{0,30}\b(?:today|by the \d|"
         r"on the \d|within \d+ (?:hours|days)|"
-        r"in \d+ (?:hours|days)|the weekend|next week|this week)|guarantee\w*"
+        r"in \d+ (?:hours|days)|the weekend|next week|this week)|"
+        rf"\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}\b|\b{_MONTH} (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b|"
+        r"(?<!no )(?<!not )(?<!cannot )(?<!can't )(?<!without )(?<!not a )(?<!without a )guarantee\w*"
     ),
     "compensation": re.compile(
         r"voucher|coupon|discount|\d+ ?(?:%|percent) off|free (?:gift|shipping|delivery|item)|"
         r"delivery is free|bonus|compensat\w+|"
-        r"gift for you|goodwill|as an apology"
+        r"gift for you|goodwill|as an apology|"
+        r"(?:cover|pay|reimburs|settl|refund|meet|bear)\w* (?:for )?(?:[\w']+ ){0,3}"
+        r"(?:medical|doctor|hospital|dent|treatment|lawyer|legal|damages\b|bills\b|expenses\b)"
     ),
     "fault": re.compile(
         r"\b(?:our|my) (?:own )?(?:fault|mistake|error|negligence)|\b(?:we|"
@@ -123,6 +185,15 @@ _NUMBER_OF = {  # the figure that answers a question, and its unit
     "card_validity": ("validity", r"months?"),
 }
 _ORDER_NUMBER = re.compile(r"(?<![\d$.,])\d{5}(?!\d)")
+_AMOUNT = re.compile(r"\$ ?(\d[\d,]*(?:\.\d+)?)")
+_TWICE = re.compile(  # the amount given two times: "refunded $5 twice"
+    r"\$[\d.]+ twice|(?:refund|reimburs|repa|return)\w* (?:it |you |this |that |them )?(?:twice|both)\b"
+)
+_BROKEN_OFF = re.compile(  # the last word asks for another one
+    r"(?:[,;:(\-]|\b(?:to|for|of|(?<!paid )(?<!pay )with|in|on|at|by|from|into|onto|under|about|than|and|or|but|nor|because|"
+    r"if|when|as|since|which|who|the|an?|your|ur|our|my|its|their|has|have|had|be|been|"
+    r"will|i|we))$"
+)
 _LONGEST = 90  # words of a reply that still counts as one
 
 
@@ -134,7 +205,7 @@ class TicketCheck:
         resolution: the right resolution is given (a question: the right figure).
         single: no other resolution is given beside it.
         keeps_promises: nothing is promised that the policy forbids.
-        right_order: no other order's number is named.
+        right_figures: no other order's number and no other amount is named.
         complete: a reply of ordinary length that comes to an end.
         names_order: the order's number is named; a question has none.
     """
@@ -142,14 +213,16 @@ class TicketCheck:
     resolution: bool
     single: bool
     keeps_promises: bool
-    right_order: bool
+    right_figures: bool
     complete: bool
     names_order: bool
 
     @property
     def passed(self) -> bool:
         """Whether the reply follows the policy."""
-        return self.resolution and self.single and self.keeps_promises and self.right_order and self.complete
+        return (
+            self.resolution and self.single and self.keeps_promises and self.right_figures and self.complete
+        )
 
 
 def verify_ticket(question: str, answer: str, context: Mapping[str, Any]) -> bool:
@@ -181,36 +254,86 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
         resolution=_answers(text, kind, facts) if kind else right in given,
         single=not given - allowed,
         keeps_promises=not any(_PROMISES[name].search(text) for name in forbidden if name in _PROMISES),
-        right_order=numbers <= {facts["order"]},
-        complete=2 < len(text.split()) <= _LONGEST and not _repeats(text),
+        right_figures=numbers <= {facts["order"]} and _right_amount(text, facts["amount"]),
+        complete=2 < len(text.split()) <= _LONGEST and not _repeats(text) and not _BROKEN_OFF.search(text),
         names_order=kind is not None or facts["order"] in numbers,
     )
 
 
 def resolutions(text: str, item: str) -> Iterator[str]:
     """The resolutions that a lower-cased reply commits to; one may come several times."""
-    for sentence in _SENTENCE.split(text):
-        if sentence.endswith("?"):  # an offer to be answered settles nothing
-            continue
+    told: set[str] = set()  # all that the reply only speaks of
+    last: set[str] = set()  # what "it" may stand for
+    for sentence in _SENTENCE.split(_NO_DENIAL.sub(" ", text)):
         denied = False
-        for clause in _CLAUSE.split(sentence):
-            denied = denied and not _ON_ITS_OWN.search(clause)  # "no refund, replacement or credit"
-            yield from _committed(clause, item.lower(), denied)
+        for link, clause in _clauses(sentence):
+            # "no refund, replacement or credit"
+            denied = denied and link not in _CONTRAST and not _ON_ITS_OWN.search(clause)
+            given, wished = _read(clause, item.lower(), denied)
+            if sentence.endswith("?"):  # an offer to be answered settles nothing
+                given, wished = set(), given | wished
+            elif not _DENIAL.search(clause):
+                given |= _referred(clause, told, last, link)
+            yield from given
+            told |= wished
+            last = wished or (set() if given else last)
             denied = denied or bool(_DENIAL.search(clause))
 
 
-def _committed(clause: str, item: str, denied: bool) -> Iterator[str]:
-    """The resolutions that a clause gives; in one that is `denied` from its beginning there are none."""
-    reported = _REPORTED.search(clause)
+def _clauses(sentence: str) -> Iterator[tuple[str, str]]:
+    """The clauses of a sentence, each after the word or sign that links it to the one before."""
+    link, start = "", 0
+    for match in _CLAUSE.finditer(sentence):
+        if sentence[start : match.start()].strip():
+            yield link, sentence[start : match.start()]
+        link, start = match.group().strip(), match.end()
+    yield link, sentence[start:]
+
+
+def _referred(clause: str, told: set[str], last: set[str], link: str) -> set[str]:
+    """What a clause gives without its name: "you asked for a refund and it is on its way"."""
+    given = set(told) if _BOTH.search(clause) else set()
+    if _GRANTED.search(clause):
+        given |= last
+    if link not in _CONTRAST | {"because", "since"} and _COMES.search(clause):
+        given |= last - {"cancel"}  # "you want to cancel, and it is on its way": the parcel
+    return given
+
+
+def _read(clause: str, item: str, denied: bool) -> tuple[set[str], set[str]]:
+    """The resolutions that a clause gives, and those it only speaks of; `denied` from its beginning: none."""
+    given: set[str] = set()
+    wished: set[str] = set()
     for name, named in _NAMED.items():
         pattern = named.replace("{item}", re.escape(item))
         clause = re.sub(rf"\b(?:instead of|rather than) (?:an? |the |any |your )?(?:{pattern})", " ", clause)
         for match in re.finditer(pattern, clause):
             before, after = clause[: match.start()], clause[match.end() :]
-            refused = denied or _DENIAL.search(before + match.group()) or _DENIED_AFTER.search(after)
-            if not refused and not (reported and reported.start() <= match.start()):
-                yield name
-            clause = before + " " * len(match.group()) + after
+            if not (denied or _DENIAL.search(before + match.group()) or _DENIED_AFTER.search(after)):
+                only_told = _is_reported(clause, match.start()) and not _GRANTED_AFTER.search(after)
+                (wished if only_told else given).add(name)
+            clause = before + "~" * len(match.group()) + after  # the same length: later matches stay in place
+    return given, wished
+
+
+def _is_reported(clause: str, position: int) -> bool:
+    """Whether what stands at `position` is a wish or a way to ask, which ends before an "and" with a verb."""
+    return any(
+        match.start() <= position
+        and not any(
+            _FINITE.search(clause[joint.end() :])
+            for joint in _JOINED.finditer(clause, match.end(), max(match.end(), position))
+        )
+        for match in _REPORTED.finditer(clause)
+    )
+
+
+def _right_amount(text: str, amount: str) -> bool:
+    """No amount of money but the order's, and that one not twice."""
+    right = float(amount.strip("$").replace(",", ""))
+    return not _TWICE.search(text) and all(
+        float(found.replace(",", "")) == right for found in _AMOUNT.findall(text)
+    )
 
 
 def _answers(text: str, kind: str, facts: Mapping[str, Any]) -> bool:
