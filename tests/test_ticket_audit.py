@@ -128,8 +128,8 @@ RIGHT = [
     ("return_out", "window is over for order 40213 so its store credit, $39.90 is on ur account"),
     ("return_out", "Your refund request was declined, but you get $39.90 in store credit."),
     ("cancel_after", "cant cancel order 40213 its shipped already, heres a return label tho"),
-    ("cancel_after", "Order 40213 can't be cancelled any more. Please refuse the parcel or use the return label "
-     "I've sent."),
+    ("cancel_after", "Order 40213 can't be cancelled any more. Please refuse the parcel or use the return "
+     "label I've sent."),
     ("injury", "This needs a specialist, so I forwarded everything on order 40213 to one of ours."),
 ]  # fmt: skip
 
@@ -289,6 +289,8 @@ WRONG = [
      "replacement"),
     ("return_out", "replacement for order 40213. Order 40213: store credit of $39.90 issued to the customer "
      "account.", "replacement"),
+    ("broken_paid", "You asked for a refund of the $39.90 that you paid.", "refund"),
+    ("broken_paid", "You asked for a refund of what you paid for order 40213.", "refund"),
     ("return_out", "You get store credit. A refund for order 40213 goes to the customer.", "refund"),
     ("return_out", "You get store credit. Unlike other shops, which stop there, others and we refund $39.90.",
      "refund"),
@@ -328,7 +330,8 @@ def test_every_promise_of_the_phrase_bank_spoils_a_right_reply(kind: str) -> Non
     situation, said, why = PROMISES[kind]
     path = resources.files("stateset.rl").joinpath("data/tickets/replies.yaml")
     promises = yaml.safe_load(path.read_text(encoding="utf-8"))["promises"][kind]
-    assert promises and audit_reasons(said, row(situation)) == ()
+    assert promises
+    assert audit_reasons(said, row(situation)) == ()
     for promise in promises:
         reasons = audit_reasons(f"{said} {promise}", row(situation))
         assert any(why in reason for reason in reasons), (promise, reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -76,6 +77,74 @@ def test_a_question_that_is_mathematics_is_worked_out(question: str, answer: str
 )
 def test_wrong_answers(question: str, answer: str) -> None:
     assert verify_math(question, answer) is False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is 4 or maybe 5",
+        "Answer: 4, maybe 5",
+        "#### 4 5 6 7 8",
+        "The answer: maybe 4, maybe 5",
+        "The answer is 4 or perhaps 5 or 6 or 7",
+        "The answer: $4$ or maybe $5$",
+        "The answer is 4. Or rather 5.",
+        "Answer: 4 1 2 3 5 6 7 8 9 10",
+        "5 = 4",
+        "The answer is 5 = 4",
+        r"\boxed{5 = 4}",
+        "x = 5 = 4",
+        "2x = 4",
+        r"\pi = 4",
+        "The answer is not 4",
+        "The answer isn't 4",
+        "The answer can't be: 4",
+        "The answer is not equal to $4$",
+        "The answer != 4",
+        "The answer ≠ 4",
+        r"The answer is not \boxed{4}",
+        "It is not 4.",
+    ],
+)
+def test_several_values_an_untrue_equation_and_a_negation_are_no_answer(answer: str) -> None:
+    assert verify_math("2+2", answer) is False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is 4, because 3 + 1 = 4",
+        "The answer is 8/2 = 4, that is 4.0",
+        "The answer is 4 cm^2 in total",
+        "The answer, if I am not mistaken, is 4",
+        "It is not 5, it is 4",
+        r"The answer is \boxed{4}, not 5",
+        "2 + 2 = 3 + 1 = 4",
+        "f(x) = 4",
+        r"\theta = 4",
+        "Let S = 2 + 2 = 4",
+    ],
+)
+def test_one_value_said_in_several_ways_is_an_answer(answer: str) -> None:
+    assert verify_math("2+2", answer) is True
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "right", "verdict"),
+    [
+        ("Factor x^2-1", "x^2-1", "(x-1)(x+1)", False),
+        ("Factor x^2-1", "-1 + x^2", "(x-1)(x+1)", False),
+        ("Factor $x^2-1$", r"\boxed{x^{2} - 1}", "(x-1)(x+1)", False),
+        ("Multiply out (x-1)^2", "(x-1)^2", "x^2-2x+1", False),
+        ("Factor x^2-1", "(x+1)(x-1)", "(x-1)(x+1)", True),
+        ("Multiply out (x-1)^2", "x^2 - 2x + 1", "x^2-2x+1", True),
+        ("Which is larger, 1 1/2 or 1.2?", "1 1/2", "3/2", True),
+        ("Differentiate x^2", "f'(x) = 2x", "2x", True),
+        ("Differentiate x^2", "dy/dx = 2x", "2x", True),
+    ],
+)
+def test_a_question_in_another_writing_is_known_again(question, answer, right, verdict) -> None:
+    assert verify_math(question, answer, gold(right)) is verdict
 
 
 @pytest.mark.parametrize(
@@ -211,6 +280,39 @@ def test_a_comparison_that_takes_too_long_is_ended_and_the_next_one_works() -> N
     with pytest.raises(DataError, match=r"timed out; the limit is 0.5 s"):
         comparer.compare("5", r"\prod_{i=1}^{10^{9}} \sin(i)")
     assert comparer.compare("5", "5.0")["equal"] is True
+    comparer.close()
+
+
+def test_a_reply_that_is_not_to_this_question_is_dropped() -> None:
+    comparer = Comparer()
+    assert comparer.compare("5", "5")["equal"] is True
+    assert comparer._process is not None
+    assert comparer._process.stdin is not None
+    again = {"number": 1, "right": "5", "found": "5", "seconds": 5}  # what a fork may leave in the pipe
+    comparer._process.stdin.write(json.dumps(again) + "\n")
+    assert comparer.compare("4", "999/1000*1000")["equal"] is False
+    assert comparer.compare("4", "4")["equal"] is True
+    comparer.close()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_an_interrupted_comparison_leaves_no_reply_for_the_next_one(twice, monkeypatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    comparer = Comparer()
+    comparer.compare("5", "5")
+    lost = comparer._process
+    assert lost is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(lost.stdout, "readline", interrupt, raising=False)
+        if twice:  # while it cleans up
+            patch.setattr(comparer, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            comparer.compare("5", "5")
+    assert comparer.compare("4", "999/1000*1000")["equal"] is False
+    assert comparer._process is not lost
+    assert lost.poll() is not None
     comparer.close()
 
 

@@ -24,8 +24,9 @@ _UNIT = re.compile(
 )
 _ASSIGNED = re.compile(r"^[A-Za-z](?:_\w+)?(?:\([a-z]\))?\s*=\s*(?=[^=]*$)")
 _LABEL = re.compile(  # what names a value, left of "=": x, x_1, f(x), P(A), AB, \theta, dy/dx
-    r"[|\[]?\\?(?!(?:sin|cos|tan|ln|log|exp|pi|sqrt|infty)(?![A-Za-z]))[A-Za-z]+(?:_\w+|_\{\w+\})?(?:\(\w+\))?[|\]]?"
-    r"|[A-Za-z]\([^()=]*\)|\(\w\)|d\w?/d\w|\\frac\{d\w?\}\{d\w\}|\\(?:text|mathrm|overline|angle|vec)\s*\{?[\w ]+\}?"
+    r"[|\[]?\\?(?!(?:sin|cos|tan|ln|log|exp|pi|sqrt|infty)(?![A-Za-z]))[A-Za-z]+"
+    r"(?:_\w+|_\{\w+\})?(?:\(\w+\))?[|\]]?|[A-Za-z]\([^()=]*\)|\(\w\)|d\w?/d\w|\\frac\{d\w?\}\{d\w\}"
+    r"|\\(?:text|mathrm|overline|angle|vec)\s*\{?[\w ]+\}?"
 )
 _MIXED = re.compile(r"\(\d+\+\d+/\d+\)")
 _OPERATION = re.compile(r"[\w)}]\s*[-+*/^]|(?:frac|sqrt|sin|cos|tan|ln|log|exp)(?![a-z])|\)\s*\(|!")
@@ -40,9 +41,9 @@ def verify_math(question: str, answer: str, context: Mapping[str, Any] | None = 
 
     The model's answer may be prose, plain or LaTeX: the last `\boxed{...}` counts, else what follows the last
     "answer is", "answer:" or "####", else the last expression. A "not" before it, another value on the line
-    after "answer is", or an equation whose sides differ is no answer. Where the right answer is a rational number,
-    the model's must be one written out (4, 1/2, 2.5, 2^10), not 3 + 1, and decimals of a value that is
-    no integer are right to six significant digits. The question said again is no answer.
+    after "answer is", or an equation whose sides differ is no answer. Where the right answer is a rational
+    number, the model's must be one written out (4, 1/2, 2.5, 2^10), not 3 + 1, and decimals of a value that
+    is no integer are right to six significant digits. The question said again is no answer.
 
     Only the value counts: whether an answer is simplified, or why it is right, is not seen.
 
@@ -123,7 +124,11 @@ def _restates(found: str, question: str, gold: str | None) -> bool:
     if not _OPERATION.search(found) or _MIXED.fullmatch(said) or (gold and said == _squeeze(gold)):
         return False
     tasks = [asked(question) or "", *expressions(question)]
-    return said in _squeeze(tidy(question)) or any(sorted(said) == sorted(_squeeze(task)) for task in tasks)
+    return said in _squeeze(tidy(question)) or any(_signs(said) == _signs(_squeeze(task)) for task in tasks)
+
+
+def _signs(said: str) -> list[str]:
+    return sorted(said.replace("+", ""))  # -1 + x^2 is x^2 - 1
 
 
 def _squeeze(text: str) -> str:

@@ -55,7 +55,8 @@ _TOKEN = re.compile(
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
 _CUE = re.compile(r"####|\banswer\b[^\n.:=]{0,40}?(?:\bis\b|:|=)", re.IGNORECASE)
 _NEGATED = re.compile(  # ends right before the value: "is not 4", "can't be the 4", "!= 4"
-    r"(?:(?:\b(?:not|never|cannot|neither|nor)\b|n['’]t\b)(?:\s+(?!but\b)[A-Za-z]+){0,3}|≠|\\neq?|!=)[\s:$({\\\"'“*]*$",
+    r"(?:(?:\b(?:not|never|cannot|neither|nor)\b|n['’]t\b)(?:\s+(?!but\b)[A-Za-z]+){0,3}|≠|\\neq?|!=)"
+    r"[\s:$(\[{\\\"'“*]*(?:(?:boxed|fbox)\s*\{)?$",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
@@ -92,7 +93,9 @@ def last_answers(text: str, *, several: bool = False) -> list[str]:
     """
     text = _tail(text)
     plain = tidy(_EXCLAIMED.sub("", text))
-    boxed = _boxed(text)
+    boxed, start = _boxed(text)
+    if boxed and _negated(text[:start]):
+        return []
     found = [boxed] if boxed else _after_cue(plain)
     if found is None:
         one = _whole(plain) or _last(plain, several)
@@ -108,7 +111,7 @@ def expressions(text: str) -> list[str]:
 
 def gold_answer(text: str) -> str | None:
     """The expression that a gold answer is, or, where it is prose, the one that it ends in."""
-    return _short(_boxed(_tail(text)) or _whole(tidy(text)) or last_answer(text))
+    return _short(_boxed(_tail(text))[0] or _whole(tidy(text)) or last_answer(text))
 
 
 def asked(question: str) -> str | None:
@@ -137,15 +140,15 @@ def tidy(text: str) -> str:
     return text
 
 
-def _boxed(text: str) -> str | None:
-    r"""The content of the last complete `\boxed{...}`."""
+def _boxed(text: str) -> tuple[str, int]:
+    r"""The content of the last complete `\boxed{...}` and where it starts; empty without one."""
     for start in reversed([found.end() for found in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]):
         depth = 1
         for index in range(start, len(text)):
             depth += (text[index] == "{") - (text[index] == "}")
             if depth == 0:
-                return tidy(text[start:index]).strip()
-    return None
+                return tidy(text[start:index]).strip(), start
+    return "", 0
 
 
 def _short(found: str | None) -> str | None:
@@ -171,9 +174,13 @@ def _after_cue(text: str) -> list[str] | None:
     found = [(0, len(line), whole)] if whole else _outer(line)
     if not found:
         return None
-    if _NEGATED.search(cues[-1][0] + " " + line[: found[0][0]]):
+    if _negated(f"{cues[-1][0]} {line[: found[0][0]]}"):
         return []
     return list(dict.fromkeys(one for _, _, one in found))
+
+
+def _negated(before: str) -> bool:
+    return bool(_NEGATED.search(before[-80:].rpartition("\n")[2]))
 
 
 def _outer(text: str) -> list[tuple[int, int, str]]:
@@ -191,7 +198,7 @@ def _last(text: str, several: bool) -> str | None:
     if not found:
         return None
     first, _, last = found.pop()
-    if _NEGATED.search(text[:first].rpartition("\n")[2][-80:]):
+    if _negated(text[:first]):
         return None
     while several and found and _BETWEEN.fullmatch(text[found[-1][1] : first]):
         first, _, one = found.pop()

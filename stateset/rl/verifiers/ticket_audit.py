@@ -118,14 +118,13 @@ def _clauses(sentence: str) -> Iterator[str]:
 
 
 def _meant(clause: str, last: Frame) -> set[str]:
-    """The acts of the clause before that a pronoun takes up: a wish that is granted, a specialist in charge."""
-    acts = set()
+    """The acts that a pronoun takes up from the clause before: a wish granted, a specialist in charge."""
+    acts: set[str] = set()
     if last.mood == "told" and words.STANDS_FOR.search(clause):
         acts |= last.acts - ({"cancel", "repair"} if words.ON_THE_ROAD.search(clause) else set())
+    handed = words.TO_THEM.search(clause) and words.TAKES.search(clause)
     staffed = last.mood == "given" and words.PEOPLE.search(last.words)
-    return acts | (
-        {"escalate"} if staffed and words.TO_THEM.search(clause) and words.TAKES.search(clause) else set()
-    )
+    return acts | ({"escalate"} if staffed and handed else set())
 
 
 def _conditional(clause: str) -> bool:
@@ -135,8 +134,8 @@ def _conditional(clause: str) -> bool:
 
 def _mood(clause: str, before: str) -> str:
     ordered = (
-        ("told", words.TOLD), ("denied", words.DENIES), ("asked", words.LIKENED), ("rule", words.RULE), ("asked", words.UNSURE),
-        ("asked", words.YOURSELF), ("given", words.SAYS),
+        ("told", words.TOLD), ("denied", words.DENIES), ("asked", words.LIKENED), ("rule", words.RULE),
+        ("asked", words.UNSURE), ("asked", words.YOURSELF), ("given", words.SAYS),
     )  # fmt: skip
     return next(
         (mood for mood, pattern in ordered if pattern.search(clause) and not _lifted(mood, clause)), before
@@ -185,10 +184,8 @@ def _resolution(frames: list[Frame], context: Mapping[str, Any]) -> Iterator[str
         yield f"the reply both gives and denies {right}"
     for act in sorted(_spoken(frames, "given", "asked", "bare") - {right, *context["allowed"]}):
         yield f"the reply also speaks of {act}, without denying it"
-    if any(
-        "refund" in frame.acts and frame.mood == "given" and words.TWICE.search(frame.words)
-        for frame in frames
-    ):
+    refunds = [frame.words for frame in frames if "refund" in frame.acts and frame.mood == "given"]
+    if any(map(words.TWICE.search, refunds)):
         yield "more than the second charge is refunded"
 
 

@@ -41,8 +41,8 @@ _WRITINGS = [
         (r"\bits (?=(?:already|now|been|too|still|shipped|gone|not|over|past|store|shop)\b)", "it is "),
         (r"\bthat would be\b", "that is"),
         (
-            r"\b(?:it|this|that) is (?:not (?:a|any)|no) (?:\w+ )?(?:problem|trouble|issue|bother)(?: at all)?"
-            r"(?: for (?:us|me))? to\b",
+            r"\b(?:it|this|that) is (?:not (?:a|any)|no) (?:\w+ )?(?:problem|trouble|issue|bother)"
+            r"(?: at all)?(?: for (?:us|me))? to\b",
             "we",
         ),
         (r"\bnot (?:a|any) (?:problem|trouble|issue|bother|question)\b|\b(?:do )?not (?:to )?worry\b", " "),
@@ -135,7 +135,8 @@ PAYS = _any(
     |{_MONEY} (?:was|were|is|are|has|have|had|will|been|be|being|now|also|already| )+
     (?:paid|wired|transferred|remitted|sent)|(?:wir(?:e|es|ed|ing)|remit\w*) (?:\S+ ){{0,4}}?{_MONEY}
     |{_PAID} (?:\S+ ){{0,3}}?(?:get|gets|receive|receives|see|sees) (?:\S+ ){{0,2}}?{_MONEY}
-    |{_MONEY} (?:\S+ ){{0,2}}?(?:goes|go|lands?|heads?) (?:\S+ ){{0,2}}?(?:to|on|onto|into) (?:\S+ ){{0,2}}?{_PAID}"""
+    |{_MONEY} (?:\S+ ){{0,2}}?(?:goes|go|lands?|heads?) (?:\S+ ){{0,2}}?(?:to|on|onto|into)
+    [ ](?:\S+ ){{0,2}}?{_PAID}"""
 )
 SENDS = _any(
     r"""sen[dt]\w*|ship\w*|dispatch\w*|mail\w*|post\w*|pack\w*|goes|leav\w+|on (?:its|the) way|coming
@@ -172,7 +173,8 @@ TAKES = _any(
     |brief\w*
     |with (?:our|the|a)|ha[sv]e? (?:now )?your|contact\w* you|touch|deal\w*|care of|charge of|responsible
     |inform\w*
-    |alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|owns?|(?:went|gone|goes) (?:\S+ )?to
+    |alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|owns?
+    |(?:went|gone|goes) (?:\S+ )?to
     |(?:sent|send|sending)(?! (?:\S+ ){0,3}(?:greetings|regards|wishes|thanks|apologies))|repl(?:y|ies)"""
 )
 
@@ -193,24 +195,27 @@ TOLD = _pattern(
     |^(?:i |we )?(?:am |are )?(?:so |very |really )*sorry (?:(?:that|about|bout|for) )?(?:your|the)\b"""
 )
 ASIDE = _pattern(r"\s+(?:and|so|then)\s+")  # ends what is told of the customer
-GRANTS = _any(
-    r"""approv\w+|grant\w*|accept\w*|agreed?|honou?r\w*|fulfil\w*|complet\w+|confirm\w*|process\w*|went through
-    |go(?:es)? through|success\w*|done|paid|arranged|met|under way|on its way"""
+_GRANTED = r"(?:approv|grant|accept|agreed|honou?r|fulfill?|complet|confirm|process|met|done|paid|successful)"
+GRANTS = _pattern(
+    rf"""\b(?:request|wish|demand)\b.*\b(?:is|are|was|were|has|have|will|been|be|being) (?:\w+ )?{_GRANTED}
+    |\b(?:request|wish|demand)\b.*\b(?:went|goes) through\b
+    |\b(?:approv|grant|accept|honou?r|fulfil|meet|agree)\w* (?:to )?(?:your
+    |the) (?:\w+ ){{0,2}}(?:request|wish
+    |demand)"""
 )
 _GIVEN = (
     r"(?:approv|grant|accept|agreed|done|paid|issued|process|complet|arrang|made|fine|ok|yours|under way)"
 )
 STANDS_FOR = _pattern(  # "it is on its way": what was told of, is given
-    rf"""\b(?:it|that|this|which|both|they|these|one|^|and|so)[ ]?(?:(?:is|are|was|were|has|have|had|will|be|been
-    |being|now|all|also|just)[ ])+(?:{_GIVEN}|sent|on (?:its|the|their) way|coming|going out|in the post)
-    |\b(?:you|we|i)\b (?:\w+ ){{0,2}}(?:get|gets|got|have|receive|sent|send|do|did|done|made|make|grant\w*|give|gave)
+    rf"""\b(?:it|that|this|which|both|they|these|one|^|and|so)[ ]?(?:(?:is|are|was|were|has|have|had|will|be
+    |been|being|now|all|also|just)[ ])+(?:{_GIVEN}|sent|on (?:its|the|their) way|coming|going out|in the post)
+    |\b(?:you|we|i)\b (?:\w+ ){{0,2}}(?:get|gets|got|have|receive|sent|send|do|did|done|made|make
+    |grant\w*|give|gave)
     [ ](?:you )?(?:both|it|that|this|them|one|so|exactly that|just that)\b(?! \w+ed\b)
     |^(?:and |so )?(?:got|get|received|granted|approved|done|here (?:it|you)|both)\b"""
 )
 ON_THE_ROAD = _any(r"already|sent|shipped|dispatched|on (?:its|the|their) way|coming|going out|in the post")
-TO_THEM = _any(
-    r"to (?:one(?: of (?:ours|them|these|those))?|them|her|him)|(?:one of (?:ours|them)|they|she|he)"
-)
+TO_THEM = _any(r"to (?:one(?: of (?:ours|them|these|those))?|them|her|him)|one of (?:ours|them)")
 SPECIFIC = _pattern(r"\b\d{4,}\b|\$ ?\d|\byour\b|\bcustomer account\b")
 LIKENED = _pattern(  # others, and this order: neither a rule nor a promise
     r"(?=.*\bother(?:s| customers| shops| people| stores)\b).*(?:\b\d{4,}\b|\$ ?\d|\byour\b)"
