@@ -95,6 +95,7 @@ def test_wrong_answers(question: str, answer: str) -> None:
         r"\boxed{5 = 4}",
         "x = 5 = 4",
         "2x = 4",
+        "x = 2x = 4",
         r"\pi = 4",
         "The answer is not 4",
         "The answer isn't 4",
@@ -123,6 +124,7 @@ def test_several_values_an_untrue_equation_and_a_negation_are_no_answer(answer: 
         "f(x) = 4",
         r"\theta = 4",
         "Let S = 2 + 2 = 4",
+        "A = a b = 4",
     ],
 )
 def test_one_value_said_in_several_ways_is_an_answer(answer: str) -> None:

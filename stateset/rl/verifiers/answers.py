@@ -114,8 +114,15 @@ def _sides(right: str, found: str) -> list[str]:
     sides = [found]
     if "," not in found and "=" not in right:
         *before, last = (side.strip(" &") for side in found.split("="))
+        label = before[0] if before and _LABEL.fullmatch(before[0]) else ""
+        if label and not _letters(right):  # the formula in A = \pi r^2 = 4\pi
+            before = [side for side in before if not _letters(side) or _letters(side) & _letters(label)]
         sides = [*(side for side in before if side and not _LABEL.fullmatch(side)), last]
     return sides if re.search(r"[A-Za-z]", right) else [_UNIT.sub("", side) for side in sides]
+
+
+def _letters(side: str) -> set[str]:
+    return set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+|\bsqrt\b", "", side)))
 
 
 def _restates(found: str, question: str, gold: str | None) -> bool:
