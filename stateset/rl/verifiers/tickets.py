@@ -190,8 +190,8 @@ _TWICE = re.compile(  # the amount given two times: "refunded $5 twice"
     r"\$[\d.]+ twice|(?:refund|reimburs|repa|return)\w* (?:it |you |this |that |them )?(?:twice|both)\b"
 )
 _BROKEN_OFF = re.compile(  # the last word asks for another one
-    r"(?:[,;:(\-]|\b(?:to|for|of|(?<!paid )(?<!pay )with|in|on|at|by|from|into|onto|under|about|than|and|or|but|nor|because|"
-    r"if|when|as|since|which|who|the|an?|your|ur|our|my|its|their|has|have|had|be|been|"
+    r"(?:[,;:(\-]|\b(?:to|for|of|(?<!paid )(?<!pay )with|in|on|at|by|from|into|onto|under|about|than|and|or|"
+    r"but|nor|because|if|when|as|since|which|who|the|an?|your|ur|our|my|its|their|has|have|had|be|been|"
     r"will|i|we))$"
 )
 _LONGEST = 90  # words of a reply that still counts as one
