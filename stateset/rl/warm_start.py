@@ -96,40 +96,28 @@ def imitate(
         micro_batch_tokens: most tokens in one forward pass; MICRO_BATCH_TOKENS where that is more.
         on_step: called after each step.
     """
-    try:
-        _imitate(policy, optimizer, examples, settings, seed, micro_batch_tokens, on_step)
-    except BaseException:  # Ctrl-C too: a later call must not find half a gradient
-        optimizer.clear()
-        raise
-
-
-def _imitate(
-    policy: Policy,
-    optimizer: PolicyOptimizer,
-    examples: Sequence[RolloutGroup],
-    settings: WarmStart,
-    seed: int,
-    micro_batch_tokens: int,
-    on_step: Callable[[SupervisedStep], None],
-) -> None:
     order = TaskOrder(len(examples), settings.batch_size, seed)
     tokens = max(micro_batch_tokens, MICRO_BATCH_TOKENS)
     total = min(order.steps_per_epoch * settings.epochs, settings.max_steps or 2**63)
-    for step in range(total):
-        chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
-        batch = Batch.from_groups(chosen).to(policy.device)
-        weights, loss = token_weights(batch.mask, "token-mean"), 0.0
-        for groups in micro_batches(batch, range(len(chosen)), tokens):
-            part = batch.select(groups)
-            logprobs, _ = policy.logprobs(part, temperature=1.0)
-            part_loss = -(logprobs * weights[batch.rows_of(groups)]).sum()
-            optimizer.backward(part_loss)
-            loss += float(part_loss.detach())
-        rate = learning_rate_at(
-            step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
-        )
-        norm = optimizer.step(rate)
-        on_step(SupervisedStep(step=step + 1, total=total, loss=loss, learning_rate=rate, grad_norm=norm))
+    try:
+        for step in range(total):
+            chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
+            batch = Batch.from_groups(chosen).to(policy.device)
+            weights, loss = token_weights(batch.mask, "token-mean"), 0.0
+            for groups in micro_batches(batch, range(len(chosen)), tokens):
+                part = batch.select(groups)
+                logprobs, _ = policy.logprobs(part, temperature=1.0)
+                part_loss = -(logprobs * weights[batch.rows_of(groups)]).sum()
+                optimizer.backward(part_loss)
+                loss += float(part_loss.detach())
+            rate = learning_rate_at(
+                step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
+            )
+            norm = optimizer.step(rate)
+            on_step(SupervisedStep(step=step + 1, total=total, loss=loss, learning_rate=rate, grad_norm=norm))
+    except BaseException:  # Ctrl-C too: a later call must not find half a gradient
+        optimizer.clear()
+        raise
 
 
 def _example(task: Task, prompt_ids: tuple[int, ...], reply: str, ids: tuple[int, ...]) -> RolloutGroup:

@@ -84,14 +84,11 @@ def plain(text: str) -> str:
 # Where a clause ends: marks, conjunctions, and an "and" that starts a new statement.
 BREAK = _pattern(
     r"""\s*[;:()]\s*|\s+-+\s+|,\s+|\s+(?=(?:but|although|though|even though|however|because|since|so|unless
-    |while
-    |whereas|yet|(?<!see )(?<!check )(?<!know )(?<!ask )if|when|once|until(?! \d)|before(?! \d)|upon
-    |as soon as
-    |(?<!look )(?<!looks )(?<!looked )(?<!looking )after(?! \d)|instead of|rather than|without
+    |while|whereas|yet|(?<!see )(?<!check )(?<!know )(?<!ask )if|when|once|until(?! \d)|before(?! \d)|upon
+    |as soon as|(?<!look )(?<!looks )(?<!looked )(?<!looking )after(?! \d)|instead of|rather than|without
     |not (?:a|an|the|as|with)|as (?:order|it|we|i|the|you|your|this))\b)
     |\s+and\s+(?=(?:i|we|you|it|they|the|your|our|its|is|are|was|were|has|have|had|will|can|cannot|could|do
-    |does|did
-    |am|now|then|therefore|instead|no|not|order|stands|stays|goes|gets|comes|\$?\d\S*)\b)
+    |does|did|am|now|then|therefore|instead|no|not|order|stands|stays|goes|gets|comes|\$?\d\S*)\b)
     |\s+and\s+(?=an? (?:\w+ ){1,4}(?:is|are|was|has|have|will|goes|ships|leaves|comes|follows)\b)
     |\s+or\s+(?=(?:i|we|you|use)\b)"""
 )
@@ -117,8 +114,7 @@ STRONG = {
         |(?:order|parcel|shipment) (?:\S+ ){0,5}stopped"""
     ),
     "repair": _any(
-        r"""repair\w*|mend(?:s|ed|ing)?|fix(?:es|ed|ing)?(?! (?:this|that|the (?:problem|issue|mistake
-        |mix)))
+        r"""repair\w*|mend(?:s|ed|ing)?|fix(?:es|ed|ing)?(?! (?:this|that|the (?:problem|issue|mistake|mix)))
         |(?:workshop|technician)s? (?:\S+ ){0,4}(?:restore|take|look|sort|work)\w*"""
     ),
     "new_code": _any(
@@ -163,8 +159,7 @@ LOOKS = _any(
 )
 PEOPLE = _any(
     r"""(?:safety|claims|legal|care|incident|specialist|product|complaints?|expert|injury) (?:\w+ )?(?:team
-    |desk
-    |department)|specialists?|managers?|supervisors?|experts?"""
+    |desk|department)|specialists?|managers?|supervisors?|experts?"""
 )
 TAKES = _any(
     r"""pass\w*|hand(?:s|ed|ing)?|forward\w*|transferr?\w*|referr?\w*|(?:take|takes|taken|taking
@@ -172,8 +167,7 @@ TAKES = _any(
     |(?:take|takes|taken|taking|took) on|look\w* after|handl\w+|in charge|brought in|bring\w* in|assign\w*
     |brief\w*
     |with (?:our|the|a)|ha[sv]e? (?:now )?your|contact\w* you|touch|deal\w*|care of|charge of|responsible
-    |inform\w*
-    |alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|owns?
+    |inform\w*|alert\w*|notif\w*|given your|lies with|receiv\w+|review\w*|respons?\w*|owns?
     |(?:went|gone|goes) (?:\S+ )?to
     |(?:sent|send|sending)(?! (?:\S+ ){0,3}(?:greetings|regards|wishes|thanks|apologies))|repl(?:y|ies)"""
 )
@@ -188,10 +182,8 @@ TOLD = _pattern(
     (?:want|ask|request|wish|like|hop|prefer|demand|mention|need(?! not)|expect|said|say|told|writ|wrote
     |claim|look)
     |\byour (?:\w+ ){{0,2}}(?:wish|request|demand|question|desire)\b|\brequest for\b|\basking (?:for|to
-    |about)\b
-    |\b(?:refund|replacement|cancellation|credit|repair) (?:request|(?:was|has been|is) (?:received
-    |noted))\b
-    |^(?:thank you|thanks) for (?:asking|wanting)
+    |about)\b|\b(?:refund|replacement|cancellation|credit|repair) (?:request|(?:was|has been|is) (?:received
+    |noted))\b|^(?:thank you|thanks) for (?:asking|wanting)
     |^(?:i |we )?(?:am |are )?(?:so |very |really )*sorry (?:(?:that|about|bout|for) )?(?:your|the)\b"""
 )
 ASIDE = _pattern(r"\s+(?:and|so|then)\s+")  # ends what is told of the customer
@@ -200,8 +192,7 @@ GRANTS = _pattern(
     rf"""\b(?:request|wish|demand)\b.*\b(?:is|are|was|were|has|have|will|been|be|being) (?:\w+ )?{_GRANTED}
     |\b(?:request|wish|demand)\b.*\b(?:went|goes) through\b
     |\b(?:approv|grant|accept|honou?r|fulfil|meet|agree)\w* (?:to )?(?:your
-    |the) (?:\w+ ){{0,2}}(?:request|wish
-    |demand)"""
+    |the) (?:\w+ ){{0,2}}(?:request|wish|demand)"""
 )
 _GIVEN = (
     r"(?:approv|grant|accept|agreed|done|paid|issued|process|complet|arrang|made|fine|ok|yours|under way)"
@@ -210,8 +201,7 @@ STANDS_FOR = _pattern(  # "it is on its way": what was told of, is given
     rf"""\b(?:it|that|this|which|both|they|these|one|^|and|so)[ ]?(?:(?:is|are|was|were|has|have|had|will|be
     |been|being|now|all|also|just)[ ])+(?:{_GIVEN}|sent|on (?:its|the|their) way|coming|going out|in the post)
     |\b(?:you|we|i)\b (?:\w+ ){{0,2}}(?:get|gets|got|have|receive|sent|send|do|did|done|made|make
-    |grant\w*|give|gave)
-    [ ](?:you )?(?:both|it|that|this|them|one|so|exactly that|just that)\b(?! \w+ed\b)
+    |grant\w*|give|gave)[ ](?:you )?(?:both|it|that|this|them|one|so|exactly that|just that)\b(?! \w+ed\b)
     |^(?:and |so )?(?:got|get|received|granted|approved|done|here (?:it|you)|both)\b"""
 )
 ON_THE_ROAD = _any(r"already|sent|shipped|dispatched|on (?:its|the|their) way|coming|going out|in the post")
@@ -230,8 +220,7 @@ DENIES = _any(
 )
 RULE = _pattern(
     r"""^(?:our |if |when )?(?:customers|agents|items|goods|products|people|buyers|anyone|everyone|defects
-    |parcels
-    |returns (?:are|get|earn|can))\b|\bwhenever\b|\banything (?:that|which|you)\b
+    |parcels|returns (?:are|get|earn|can))\b|\bwhenever\b|\banything (?:that|which|you)\b
     |\b(?:a|the|our) (?:customer|buyer)s?\b(?!'| (?:\w+ )?(?:team|safety|care|service|manager|specialist))
     |\bother(?:s| customers| shops| people| stores)\b
     |\b(?:any|every|each) (?:\w+ )?(?:parcel|item|order|customer|case|one|gift card)\b"""
@@ -240,13 +229,11 @@ UNSURE = _any(
     r"""might|may|maybe|perhaps|possib\w+|could|would|should(?! (?:\w+ )?(?:see|appear|arrive|reach|show
     |be))|can be
     |hop(?:e|es|ing)|try|tries|trying|consider(?! (?:it|order|your))\w*|whether|look into|see (?:if
-    |about|what|to)|check\w* (?:if
-    |for|on)
+    |about|what|to)|check\w* (?:if|for|on)
     |depend\w*|eligible|entitled|deserv\w*|qualif\w+|appl(?:y|ies)|wants?|wish\w*|choose|choice|options?
     |prefer\w*|either
     |let (?:us|me) know|pending|under review|subject to|usually|normally|sometimes|think|believe|guess
-    |probably
-    |recommend\w*|suggest\w*|asks? (?:us|me)|ask\w* (?:my|our|the|a) \w+ (?:team )?for"""
+    |probably|recommend\w*|suggest\w*|asks? (?:us|me)|ask\w* (?:my|our|the|a) \w+ (?:team )?for"""
 )
 YOURSELF = _pattern(
     r"""\byou (?:can|may|must|need to|have to|should|will have to|will need to|are able to)\b
@@ -256,8 +243,7 @@ YOURSELF = _pattern(
     |reply|confirm|tell)\b|^(?:(?:please|just|or) )*(?:send|give|offer|issue|open|start|hand|pass|replace
     |cancel|escalate
     |ship|reimburse|book|forward)\b(?!.*\blabel)|^(?:(?:please|just|or) )*(?:refund|repair|trace|mend|fix
-    |exchange|swap)
-    [ ](?:the|it|this|that|them|your|any|order)\b"""
+    |exchange|swap)[ ](?:the|it|this|that|them|your|any|order)\b"""
 )
 SAYS = _pattern(
     r"""\b(?:i|we|am|is|are|was|were|be|been|being|has|had|have|will)\b|\byou (?:\w+ ){0,2}(?:get|receive
@@ -292,8 +278,7 @@ EXTRAS = _any(
 )
 BLAME = _any(
     r"""our (?:own |sole )?(?:fault|mistake|error|negligence|responsibility)|liab\w+|at fault|negligen\w+
-    |careless|guilty?
-    |(?:we|i|shop|company) (?:are|am|is) (?:\w+ )?responsible|(?:admit|accept|tak|acknowledg
+    |careless|guilty?|(?:we|i|shop|company) (?:are|am|is) (?:\w+ )?responsible|(?:admit|accept|tak|acknowledg
     |assum)\w* (?:\w+ ){0,3}(?:fault
     |responsib\w+|blame|guilt)|should (?:not|never) have|(?:was|is|were) (?:clearly )?(?:defective|faulty
     |unsafe|dangerous)
@@ -305,13 +290,11 @@ BLAME = _any(
 )
 ARRIVES = _any(
     r"""arriv\w*|deliver\w*(?! (?:company|service))|reach\w*|with you|door|have (?:your|the|it)|get it
-    |be there
-    |here|lands?|comes?|expect|receive"""
+    |be there|here|lands?|comes?|expect|receive"""
 )
 DAY = _any(
     r"""(?:mon|tues|wednes|thurs|fri|satur|sun)days?|tomorrow|tonight|today|\d{1,2}(?:st|nd|rd|th)|weekend
-    |next week
-    |this week|january|february|march|april|june|july|august|september|october|november|december
+    |next week|this week|january|february|march|april|june|july|august|september|october|november|december
     |(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)\.? \d{1,2}
     |\d{1,2}\.? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)
     |(?!24/7)\d{1,2}/\d{1,2}(?:/\d+)?|(?<=(?:on|by) )\d{1,2}\.\d{1,2}\.(?:\d+)?"""
@@ -331,8 +314,7 @@ BEYOND = _any(
 ENDS = _pattern(r"expire|end|close|lapse|run out|stop|credit|invalid")
 VAGUE = _pattern(
     r"""\b(?:at least|about|around|roughly|approximately|or so|less than|fewer than|under|nearly|almost
-    |maybe|perhaps|might
-    |probably|i think|could|should|would|between)\b(?! (?:our|the|your|warranty))"""
+    |maybe|perhaps|might|probably|i think|could|should|would|between)\b(?! (?:our|the|your|warranty))"""
 )
 ALLOWED = _any(r"may|can be|usually|normally|you can|possible")
 ACTION = _pattern(
@@ -361,8 +343,7 @@ SALAD = _pattern(  # neighbours that no sentence has
     |\b(?:of|from|into) (?:is|are|was|were|am|has|have|had|will|and|or|but|be|been|of|to|i|we|he|she|they
     |for)\b
     |\b(?:for|with|to) (?:for|of|to)\b|(?<!\bi )\bam\b|\b(?:is|are|was|were) (?:am|is|are|was|were|i|will
-    |has|have|had)\b
-    |\b(?:i|we) (?:you|the|a|an|your|of|for|to|with|is|in|on|at|and|it|our|my|i|we)\b"""
+    |has|have|had)\b|\b(?:i|we) (?:you|the|a|an|your|of|for|to|with|is|in|on|at|and|it|our|my|i|we)\b"""
 )
 _SMALL = """
     a an the to of for and or but with your our my in on at by from is are was will be been has have had
@@ -394,8 +375,7 @@ _HEADS = """
 """
 PRODUCT = _pattern(
     rf"""(?<!on )(?<!by )(?<!over )(?<!around )\b(?:your|the|this|that|an?|new|another|right|correct
-    |replacement|fresh
-    |second|of) (?:[a-z]+ )?({"|".join(_HEADS.split())})\b"""
+    |replacement|fresh|second|of) (?:[a-z]+ )?({"|".join(_HEADS.split())})\b"""
 )
 KINDS = _any(
     r"""(desk|floor|table|ceiling|tower|wall|alarm|robot|handheld|patio|space|oil|espresso|coffee|rowing
@@ -403,7 +383,6 @@ KINDS = _any(
     |pressure|stand|hand|food|air|gift|pepper|salt|steam|kitchen|bathroom|power|hair|leaf|lawn|hedge|belt
     |bench|garden|toy)
     [ ](lamp|fan|clock|vacuum|heater|machine|knife|cooker|washer|mixer|blender|processor|fryer|purifier
-    |mill|iron|scale
-    |bank|card|dryer|blower|mower|trimmer|sander|hose|grinder|radiator|train|robot|car)"""
+    |mill|iron|scale|bank|card|dryer|blower|mower|trimmer|sander|hose|grinder|radiator|train|robot|car)"""
 )
 MIXED_UP = _any(r"wrong|instead|other|different|mix(?:ed|-up| up)|received|got")
