@@ -38,6 +38,7 @@ def test_every_stage_once_and_the_table(
         head, *answers = map(json.loads, (out / "test" / f"{name}.jsonl").read_text().splitlines())
         assert [answer["id"] for answer in answers] == [row["id"] for row in tickets]
         assert (head["cpu_seconds"] > 0) == (name != "base")
+        assert ("validation: " in head["note"]) == (name in rows[3:]), "controls alone pick their best state"
     report = (out / "report.md").read_text()
     for name in rows:
         assert f"| {name.replace('-', ' ')} |" in report

@@ -17,6 +17,7 @@ from stateset.rl.config.load import load_config, make_config
 from stateset.rl.config.schema import WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedError
+from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.signals import StopRequest
@@ -44,11 +45,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def learn(
     policy: Any, settings: WarmStart, rows: list[dict[str, Any]] = ROWS, **limits: int
 ) -> list[SupervisedStep]:
-    optimizer = PolicyOptimizer(policy, betas=(0.9, 0.99), weight_decay=0.0, max_grad_norm=1.0)
-    tasks, steps = load_tasks(rows), []
     sizes = {"max_prompt_length": 100, "max_response_length": 20} | limits
-    examples = load_examples(policy, settings, tasks, **sizes)
-    imitate(policy, optimizer, examples, settings, seed=0, micro_batch_tokens=1, on_step=steps.append)
+    config = make_config({**SETTINGS, **sizes, "warm_start": settings.model_dump()})
+    steps: list[SupervisedStep] = []
+    examples = load_examples(policy, config, load_tasks(rows))
+    imitate(policy, Learner(policy, config, exact_sampler=True).optimizer, examples, config, steps.append)
     return steps
 
 

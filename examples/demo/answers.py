@@ -8,9 +8,8 @@ from pathlib import Path
 
 from stateset.rl.config.schema import Config
 from stateset.rl.evaluation.arms import Answer, Arm
+from stateset.rl.evaluation.evaluate import answer_greedily
 from stateset.rl.policy.load import load_configured
-from stateset.rl.rollout.collect import collect_groups
-from stateset.rl.rollout.engine import Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import Task
 from stateset.rl.verifiers.ticket_audit import audit_ticket
@@ -43,7 +42,7 @@ def answer_tickets(
     if not file.is_file():
         model, seconds, note = make()
         head = {"cpu_seconds": seconds, "note": note, "model": model}
-        answers = _generate(Model(load_configured(model, config)), config, tasks)
+        answers = greedy_answers(Model(load_configured(model, config)), config, tasks)
         rows = [{"id": task.id, "answer": text} for task, text in zip(tasks, answers, strict=True)]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(json.dumps(line) + "\n" for line in (head, *rows)))
@@ -53,13 +52,11 @@ def answer_tickets(
     return Arm(name=name, answers=answers, cpu_seconds=head["cpu_seconds"], note=head["note"])
 
 
-def _generate(model: Model, config: Config, tasks: Sequence[Task]) -> list[str]:
-    policy = model.policy
-    greedy = Sampling(temperature=0.0, max_tokens=config.max_response_length, stop_ids=policy.stop_ids)
-    groups = collect_groups(
-        model.engine, policy, tasks,
-        num_samples=1, sampling=greedy, max_prompt_length=config.max_prompt_length,
-        run_seed=0, purpose="test",
+def greedy_answers(model: Model, config: Config, tasks: Sequence[Task]) -> list[str]:
+    """One answer a ticket, as the model gives it without sampling."""
+    groups = answer_greedily(
+        model.policy, model.engine, tasks,
+        max_tokens=config.max_response_length, max_prompt_length=config.max_prompt_length,
     )  # fmt: skip
     return [group.rollouts[0].text for group in groups]
 

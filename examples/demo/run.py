@@ -20,27 +20,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from answers import REWARD_SAYS, answer_tickets
+from answers import REWARD_SAYS, answer_tickets, greedy_answers
 from rich.console import Console
 
 from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.rules import acting_values
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.schema import Config
 from stateset.rl.data.bundled import SPLITS
 from stateset.rl.data.load import load_tasks
 from stateset.rl.evaluation.compare import Comparison, compare, worst_first
 from stateset.rl.evaluation.report import markdown, print_comparison
 from stateset.rl.evaluation.statistics import cohen_kappa
 from stateset.rl.manifest import fingerprint
+from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured
-from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.rollout.model import Model
 from stateset.rl.tracking.plot import plot_curves
 from stateset.rl.types import Task
-from stateset.rl.warm_start import imitate, load_examples
+from stateset.rl.verifiers.tickets import check_ticket
+from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
 
 PROJECT = Path(__file__).parent / "project.yaml"
 MIN_QUALITY = 0.8
+STATES = 3  # of a control, from which validation picks one
 QUICK = ("warm_start.max_steps=4", "max_steps=2", "batch_size=2", "rollout_n=4", "eval_every=2")
 QUICK_STRIDE = 8  # every eighth held-out and test ticket
 console = Console()
@@ -61,8 +64,8 @@ def main() -> None:
     answer = partial(_answer, given.out, config, tasks)
 
     arms = [answer("base", lambda: (str(config.model), 0.0, "as it comes"))]
+    held_out = load_customer_service_data("validation")[::stride]
     if not (run / "model").is_dir():
-        held_out = load_customer_service_data("validation")[::stride]
         resume = run if list_checkpoints(run / "checkpoints") else None
         if resume is None:  # killed in the warm start: nothing to go on from
             shutil.rmtree(run, ignore_errors=True)
@@ -73,8 +76,11 @@ def main() -> None:
     note = f"the same, then {cost.grpo_steps} steps with the reward"
     arms.append(answer("grpo", lambda: (str(run / "model"), cost.warm + cost.grpo, note)))
     if given.full:
-        arms += [answer(control.name, partial(_supervise, given.out, config, control))
-                 for control in _controls(config, run, cost)]  # fmt: skip
+        validation = load_tasks(held_out, name="validation")
+        arms += [
+            answer(control.name, partial(_supervise, given.out, config, validation, control))
+            for control in _controls(config, run, cost)
+        ]
 
     _report(given.out, compare(arms, target="grpo"), tasks, plot_curves(run))
     minutes = (time.monotonic() - started) / 60
@@ -159,28 +165,39 @@ def _controls(config: Config, run: Path, cost: Cost) -> Iterator[Control]:
     )  # fmt: skip
 
 
-def _supervise(out: Path, config: Config, control: Control) -> tuple[str, float, str]:
-    """Take a control's supervised steps; returns its model folder, CPU seconds and note."""
+def _supervise(
+    out: Path, config: Config, held_out: Sequence[Task], control: Control
+) -> tuple[str, float, str]:
+    """Take a control's supervised steps; returns its model folder, CPU seconds and note.
+
+    Of its states after a third, two thirds and all of the steps, the one that does best on the validation
+    tickets counts. GRPO has no such choice: its row is its last state.
+    """
     assert config.warm_start is not None
-    cpu = time.process_time()
-    settings: WarmStart = config.warm_start.model_copy(
-        update={"column": control.column, "epochs": control.steps, "max_steps": control.steps}
-    )
+    cpu, folder = time.process_time(), out / control.name.replace(" ", "-")
+    settings = {"column": control.column, "epochs": control.steps, "max_steps": control.steps}
+    config = config.model_copy(update={"warm_start": config.warm_start.model_copy(update=settings)})
     policy = load_configured(control.start, config)
-    optimizer = PolicyOptimizer(
-        policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
-    )
-    examples = load_examples(
-        policy, settings, load_tasks(control.rows),
-        max_prompt_length=config.max_prompt_length, max_response_length=config.max_response_length,
-    )  # fmt: skip
+    model, optimizer = Model(policy), Learner(policy, config, exact_sampler=True).optimizer
+    found: dict[int, float] = {}
+
+    def after(step: SupervisedStep) -> None:
+        status.update(f"{control.name}: {step.step}/{step.total}, loss {step.loss:.3f}")
+        if step.step * STATES // step.total == (step.step - 1) * STATES // step.total:
+            return
+        model.engine.load_weights(policy)
+        texts = greedy_answers(model, config, held_out)
+        right = [check_ticket(text, task.context).passed for task, text in zip(held_out, texts, strict=True)]
+        found[step.step] = sum(right) / len(right)
+        if found[step.step] == max(found.values()):
+            policy.save(folder)
+
     with console.status(control.name) as status:
-        imitate(
-            policy, optimizer, examples, settings, seed=config.seed, micro_batch_tokens=1,
-            on_step=lambda s: status.update(f"{control.name}: {s.step}/{s.total}, loss {s.loss:.3f}"),
-        )  # fmt: skip
-    folder = policy.save(out / control.name.replace(" ", "-"))
-    return str(folder), control.earlier_cpu + time.process_time() - cpu, control.note
+        imitate(policy, optimizer, load_examples(policy, config, load_tasks(control.rows)), config, after)
+    best = max(found, key=lambda step: (found[step], step))
+    states = ", ".join(f"{share:.0%} after {step}" for step, share in found.items())
+    note = f"{control.note}; validation: {states}; taken: {best}"
+    return str(folder), control.earlier_cpu + time.process_time() - cpu, note
 
 
 def _report(out: Path, comparison: Comparison, tasks: Sequence[Task], picture: Path) -> None:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, StoppedError
@@ -32,7 +32,6 @@ from stateset.rl.keeper import (
     continue_run,
     open_recorder,
     resume_run,
-    warm_start_name,
 )
 from stateset.rl.manifest import fingerprint
 from stateset.rl.policy.batch import Batch
@@ -53,7 +52,7 @@ from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import refuse_occupied
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import RolloutGroup, StepMetrics, Task
-from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
+from stateset.rl.warm_start import load_examples, warm_start
 
 _MISSING = """there is no {what} to train with. Give both, here or to train():
     GRPOTrainer(
@@ -174,7 +173,12 @@ class GRPOTrainer:
         state, config, total = self.state, self.config, self.plan.total_steps
         deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
         if config.warm_start is not None and not state.warm_start:
-            self._warm_start(config.warm_start, keeper, stop)
+            if state.call:
+                raise ConfigError(
+                    "the warm start of this trainer was cut off, and its weights are half trained: make "
+                    "another GRPOTrainer with another output_dir"
+                )
+            warm_start(self.examples, keeper, stop)
         order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
         eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
@@ -198,36 +202,6 @@ class GRPOTrainer:
                 command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
                 hint = command.format(self.recorder.path)
                 raise StoppedError(f"stopped after step {state.step}; go on with: {hint}", stop.number)
-
-    def _warm_start(self, settings: WarmStart, keeper: Keeper, stop: StopRequest) -> None:
-        """Supervised steps before the first GRPO step; their model is kept in `warm_start/`."""
-        if self.state.call:
-            raise ConfigError(
-                "the warm start of this trainer was cut off, and its weights are half trained: make another "
-                "GRPOTrainer with another output_dir"
-            )
-
-        def done(supervised: SupervisedStep) -> None:
-            self.recorder.warm_start_step(asdict(supervised))
-            if stop.number and supervised.step < supervised.total:
-                raise StoppedError(
-                    f"stopped in the warm start after step {supervised.step} of {supervised.total}; a warm "
-                    "start keeps no checkpoint of its own: begin again in another output_dir",
-                    stop.number,
-                )
-
-        with self.recorder.phase("warm start"):
-            imitate(
-                self.policy, self.learner.optimizer, self.examples, settings,
-                seed=sample_seed(self.config.seed, "warm start", 0, "", 0),
-                micro_batch_tokens=self.learner.micro_batch_tokens, on_step=done,
-            )  # fmt: skip
-        self.recorder.warm_start_done()
-        self.learner.begin()
-        self.engine.load_weights(self.policy)
-        self.state.warm_start = warm_start_name(self.config)
-        keeper.save_model("warm_start")
-        keeper.save_checkpoint()
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
@@ -334,11 +308,7 @@ class GRPOTrainer:
         for task in [*tasks, *self.held_out]:
             self.policy.encode_task(task, min(room, config.max_prompt_length))
         if config.warm_start is not None and self.run_path is None and resume is None:
-            self.examples = load_examples(
-                self.policy, config.warm_start, tasks,
-                max_prompt_length=min(room, config.max_prompt_length),
-                max_response_length=config.max_response_length,
-            )  # fmt: skip
+            self.examples = load_examples(self.policy, config, tasks)
         data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
         self.recorder = stack.enter_context(self._open_run(data_hash, resume))
 

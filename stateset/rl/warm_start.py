@@ -8,16 +8,20 @@ stage. A killed warm start begins again: its checkpoint is the one after its las
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from stateset.rl.algorithm.aggregation import token_weights
-from stateset.rl.config.schema import WarmStart
+from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
-from stateset.rl.errors import DataError
+from stateset.rl.errors import ConfigError, DataError, StoppedError
+from stateset.rl.keeper import Keeper, warm_start_name
 from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.learner import micro_batch_tokens
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
+from stateset.rl.rollout.sample import sample_seed
+from stateset.rl.signals import StopRequest
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
 WARMUP_STEPS = 5
@@ -35,25 +39,18 @@ class SupervisedStep:
     grad_norm: float
 
 
-def load_examples(
-    policy: Policy,
-    settings: WarmStart,
-    tasks: Sequence[Task],
-    *,
-    max_prompt_length: int,
-    max_response_length: int,
-) -> list[RolloutGroup]:
-    """The replies to imitate, as groups of one response.
+def load_examples(policy: Policy, config: Config, tasks: Sequence[Task]) -> list[RolloutGroup]:
+    """The replies that `config.warm_start` names, as groups of one response.
 
     Args:
         policy: encodes prompts and replies.
-        settings: `rows` and `column` say which.
-        tasks: the training rows, imitated where the settings name no other rows.
-        max_prompt_length: most tokens of a prompt.
-        max_response_length: most tokens of a reply, its end included.
+        config: its `warm_start` says which rows and column, its limits how long they may be.
+        tasks: the training rows, imitated where `warm_start` names no other rows.
     Raises:
         DataError: rows without a reply, or with one that is too long.
     """
+    settings, longest = _settings(config), config.max_response_length
+    max_prompt_length = min(policy.prompt_room(longest), config.max_prompt_length)
     rows = tasks if settings.rows is None else load_tasks(settings.rows)
     examples, problems = [], []
     for task in rows:
@@ -63,8 +60,8 @@ def load_examples(
             problems.append(f"{where}: no text in the column `{settings.column}`")
             continue
         ids = policy.encode_reply(reply)
-        if len(ids) > max_response_length:
-            problems.append(f"{where}: the reply has {len(ids)} tokens, more than {max_response_length}")
+        if len(ids) > longest:
+            problems.append(f"{where}: the reply has {len(ids)} tokens, more than {longest}")
             continue
         examples.append(_example(task, policy.encode_task(task, max_prompt_length), reply, ids))
     if problems:
@@ -79,10 +76,7 @@ def imitate(
     policy: Policy,
     optimizer: PolicyOptimizer,
     examples: Sequence[RolloutGroup],
-    settings: WarmStart,
-    *,
-    seed: int,
-    micro_batch_tokens: int,
+    config: Config,
     on_step: Callable[[SupervisedStep], None],
 ) -> None:
     """Take the supervised steps of one stage: token-mean cross-entropy over the replies.
@@ -91,13 +85,12 @@ def imitate(
         policy: the model to change.
         optimizer: steps its weights; the caller clears its moments before another stage.
         examples: from `load_examples`.
-        settings: epochs, batch size, learning rate, `max_steps`.
-        seed: of the order.
-        micro_batch_tokens: most tokens in one forward pass; MICRO_BATCH_TOKENS where that is more.
+        config: its `warm_start` says how many steps of what size; `seed` orders the rows.
         on_step: called after each step.
     """
+    settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
-    tokens = max(micro_batch_tokens, MICRO_BATCH_TOKENS)
+    tokens = max(micro_batch_tokens(config, policy), MICRO_BATCH_TOKENS)
     total = min(order.steps_per_epoch * settings.epochs, settings.max_steps or 2**63)
     try:
         for step in range(total):
@@ -118,6 +111,39 @@ def imitate(
     except BaseException:  # Ctrl-C too: a later call must not find half a gradient
         optimizer.clear()
         raise
+
+
+def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopRequest) -> None:
+    """The whole stage of a run: its steps, its log, then the model in `warm_start/` and a checkpoint.
+
+    Raises:
+        StoppedError: a signal came before the last step.
+    """
+    config, recorder, learner = keeper.config, keeper.recorder, keeper.learner
+
+    def done(supervised: SupervisedStep) -> None:
+        recorder.warm_start_step(asdict(supervised))
+        if stop.number and supervised.step < supervised.total:
+            raise StoppedError(
+                f"stopped in the warm start after step {supervised.step} of {supervised.total}; a warm "
+                "start keeps no checkpoint of its own: begin again in another output_dir",
+                stop.number,
+            )
+
+    with recorder.phase("warm start"):
+        imitate(keeper.policy, learner.optimizer, examples, config, done)
+    recorder.warm_start_done()
+    learner.begin()
+    keeper.engine.load_weights(keeper.policy)
+    keeper.state.warm_start = warm_start_name(config)
+    keeper.save_model("warm_start")
+    keeper.save_checkpoint()
+
+
+def _settings(config: Config) -> WarmStart:
+    if config.warm_start is None:
+        raise ConfigError("there is no `warm_start` in these settings: set one, such as {'epochs': 1}")
+    return config.warm_start
 
 
 def _example(task: Task, prompt_ids: tuple[int, ...], reply: str, ids: tuple[int, ...]) -> RolloutGroup:

@@ -39,19 +39,28 @@ def evaluate_policy(
     max_prompt_length: int,
 ) -> Evaluation:
     """Answer every task greedily, all together, and score the answers."""
-    groups = collect_groups(
-        engine, policy, tasks,
-        num_samples=1,
-        sampling=Sampling(temperature=0.0, max_tokens=max_tokens, stop_ids=policy.stop_ids),
-        max_prompt_length=max_prompt_length,
-        run_seed=0, purpose="evaluate",
-    )  # fmt: skip
+    groups = answer_greedily(
+        policy, engine, tasks, max_tokens=max_tokens, max_prompt_length=max_prompt_length
+    )
     scored = tuple(score(groups))
     scores = [group.scores[0] for group in scored]
     totals = [s.value for s in scores if s.total is not None]
     names = dict.fromkeys(name for s in scores for name in s.parts)
     parts = {name: _mean([s.parts[name] for s in scores if name in s.parts]) for name in names}
     return Evaluation(reward=_mean(totals), parts=parts, num_scored=len(totals), groups=scored)
+
+
+def answer_greedily(
+    policy: Policy, engine: RolloutEngine, tasks: Sequence[Task], *, max_tokens: int, max_prompt_length: int
+) -> list[RolloutGroup]:
+    """Every task with its one greedy answer, all decoded together."""
+    return collect_groups(
+        engine, policy, tasks,
+        num_samples=1,
+        sampling=Sampling(temperature=0.0, max_tokens=max_tokens, stop_ids=policy.stop_ids),
+        max_prompt_length=max_prompt_length,
+        run_seed=0, purpose="evaluate",
+    )  # fmt: skip
 
 
 def _mean(values: Sequence[float]) -> float:

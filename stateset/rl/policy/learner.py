@@ -43,10 +43,7 @@ class Learner:
             policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
         )
         self._sampler_checked = False
-        tokens = config.micro_batch_tokens
-        if tokens == "auto":  # on a CPU several groups in one forward gain nothing
-            tokens = GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
-        self.micro_batch_tokens = tokens
+        self.micro_batch_tokens = micro_batch_tokens(config, policy)
 
     def update(
         self,
@@ -213,6 +210,13 @@ def optimizer_steps(
     """The groups of each optimizer step of one pass: neighbours in `order`, the last may be fewer."""
     size = groups_per_mini_batch * mini_batches_per_step
     return [list(order[start : start + size]) for start in range(0, len(order), size)]
+
+
+def micro_batch_tokens(config: Config, policy: Policy) -> int:
+    """`config.micro_batch_tokens`; "auto": one group on a CPU, where several in one forward gain nothing."""
+    if config.micro_batch_tokens == "auto":
+        return GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
+    return config.micro_batch_tokens
 
 
 class _Tally:
