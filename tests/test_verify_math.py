@@ -47,6 +47,9 @@ def test_the_platforms_snippet() -> None:
         ("2^10", "1,024"),
         ("What is 5!", "120"),
         ("1 1/2 + 1", "2.5"),
+        ("What is 50% of 20?", "50% of 20 = 10"),
+        ("50 % of 20", "10"),
+        ("17 mod 5", "17 mod 5 = 2"),
         ("sqrt(8)", r"2\sqrt{2}"),
         ("Expand (x-1)(x+1)", "x^2 - 1"),
         ("(x-1)(x+1)", r"$x^2-1$"),
@@ -61,6 +64,10 @@ def test_a_question_that_is_mathematics_is_worked_out(question: str, answer: str
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
+        ("50% of 20", "11"),
+        ("50% of 20", "60% of 20 = 10"),
+        ("17 mod 5", "17 mod 5 = 3"),
+        ("17 mod 5", "18 mod 5 = 2"),
         ("1/3", "0.333"),  # three digits of six
         ("1/10000000", "0"),
         ("1/10^20", "2/10^20"),

@@ -33,6 +33,8 @@ _WRITINGS = (  # in this order
     (re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})\b"), r"*10^{\1}"),
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=\d)"), "*"),
     (re.compile(r"(?<![\d/.])(\d+) +(\d+)/(\d+)(?![\d/.])"), r"(\1+\2/\3)"),  # a mixed number
+    (re.compile(r"(?<=\d)(\s*\\?%)\s+of\s+(?=[\d(\\$])"), r"\1 * "),
+    (re.compile(r"(?<=[\d)])\s*(?<![A-Za-z\\])\\?b?mod\s*(?=[\d(])"), r" \\mod "),
     (re.compile(r"√\s*(\w+)|√(?=\()"), lambda found: f"sqrt({found[1]})" if found[1] else "sqrt"),
     (re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|ln|log|exp|pi)(?![A-Za-z])"), r"\\\1"),
     (re.compile(r"\^\s*\(([^()]*)\)"), r"^{\1}"),
