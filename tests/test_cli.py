@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -279,6 +280,9 @@ def test_plan_counts_and_advises(inside: Project, capsys) -> None:
     counted = json.loads(done.out)
     # 8 rows in steps of 3, 3 and 2 prompts: 3 steps an epoch, 3 epochs of 8 x 8 responses
     assert (counted["steps_per_epoch"], counted["total_steps"], counted["total_responses"]) == (3, 9, 192)
+    assert counted["supervised_steps"] == 0
+    warm = ("warm_start.epochs=2", "warm_start.batch_size=3")
+    assert re.search(r"^supervised steps before +6$", call(capsys, "plan", "project.yaml", *warm).out, re.M)
     text = call(capsys, "plan", "--config", "project.yaml", "--profile", "conservative").out
     assert "responses a step" in text
     assert "advice: 8 rows: 300 or more good ones are recommended." in text

@@ -14,6 +14,7 @@ from trainer_rewards import count_e
 
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.load import load_config, make_config
+from stateset.rl.config.plan import supervised_steps
 from stateset.rl.config.schema import WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedError
@@ -90,7 +91,9 @@ def test_every_reply_once_a_pass_and_the_rate_falls_to_zero(tiny_llama: Path) ->
     ]  # fmt: skip
     assert [s.learning_rate for s in steps] == rates
     assert rates[4] == 1e-3 > rates[-1] > 0
-    assert len(learn(policy, WarmStart(epochs=6, batch_size=4, max_steps=3))) == 3
+    for limit, expected in ((3, 3), (99, 4)):
+        settings = WarmStart(epochs=2, batch_size=4, max_steps=limit)
+        assert len(learn(policy, settings)) == supervised_steps(settings, len(ROWS)) == expected
 
 
 def test_grpo_goes_on_from_the_warm_model_with_new_moments(tiny_llama: Path, tmp_path: Path) -> None:

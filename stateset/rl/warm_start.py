@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from stateset.rl.algorithm.aggregation import token_weights
+from stateset.rl.config.plan import supervised_steps
 from stateset.rl.config.schema import Config, WarmStart
-from stateset.rl.data.load import load_tasks
+from stateset.rl.data.load import load_replies
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, DataError, StoppedError
 from stateset.rl.keeper import Keeper, warm_start_name
@@ -51,7 +52,7 @@ def load_examples(policy: Policy, config: Config, tasks: Sequence[Task]) -> list
     """
     settings, longest = _settings(config), config.max_response_length
     max_prompt_length = min(policy.prompt_room(longest), config.max_prompt_length)
-    rows = tasks if settings.rows is None else load_tasks(settings.rows)
+    rows = load_replies(settings, tasks)
     examples, problems = [], []
     for task in rows:
         reply = task.answer if settings.column == "answer" else task.context.get(settings.column)
@@ -91,7 +92,7 @@ def imitate(
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
     tokens = max(micro_batch_tokens(config, policy), MICRO_BATCH_TOKENS)
-    total = min(order.steps_per_epoch * settings.epochs, settings.max_steps or 2**63)
+    total = supervised_steps(settings, len(examples))
     try:
         for step in range(total):
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]

@@ -35,22 +35,27 @@ def plan(
 ) -> None:
     """Count the steps, updates and tokens of a run, and advise."""
     from stateset.rl.config.plan import plan as make_plan
-    from stateset.rl.data.load import load_tasks
+    from stateset.rl.config.plan import supervised_steps
+    from stateset.rl.data.load import load_replies, load_tasks
 
     config = project.read_config(words, config_file, profile)
     project.required(config, "dataset")
     for notice in config.notices:
         show.note(f"note: {notice}")
-    counted = make_plan(config, len(load_tasks(config.dataset)))
+    tasks = load_tasks(config.dataset)
+    counted = make_plan(config, len(tasks))
+    before = supervised_steps(config.warm_start, len(load_replies(config.warm_start, tasks)))
     if as_json:
-        show.data_json(asdict(counted))
+        show.data_json({**asdict(counted), "supervised_steps": before})
     else:
-        _show(counted)
+        _show(counted, before)
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: Plan, supervised: int) -> None:
     width = max(map(len, _LABELS.values()))
     for key, label in _LABELS.items():
         show.data(f"{label:<{width}}  {getattr(plan, key):>10,}")
+    if supervised:
+        show.data(f"{'supervised steps before':<{width}}  {supervised:>10,}")
     for advice in plan.advice:
         show.data(f"advice: {advice}")

@@ -73,16 +73,18 @@ def _notices_about(keys: Mapping[str, str], notices: Sequence[str]) -> tuple[str
 
 def _announce(config: Config) -> None:
     """What will run, before anything slow is imported; wrong rows and rewards end here."""
-    from stateset.rl.config.plan import plan
-    from stateset.rl.data.load import load_tasks
+    from stateset.rl.config.plan import plan, supervised_steps
+    from stateset.rl.data.load import load_replies, load_tasks
     from stateset.rl.rewards.resolve import resolve_reward
 
     rows = load_tasks(config.dataset)
     counted = plan(config, len(rows))
+    warm = supervised_steps(config.warm_start, len(load_replies(config.warm_start, rows)))
     _, file = resolve_reward(str(config.reward), config.folder)
     show.note(f"reward  {config.reward} ({file})")
     show.note(
-        f"plan    {counted.rows} rows: {counted.total_steps} steps of {counted.prompts_per_step} prompts x "
+        f"plan    {counted.rows} rows: {f'{warm} supervised steps, then ' if warm else ''}"
+        f"{counted.total_steps} steps of {counted.prompts_per_step} prompts x "
         f"{config.rollout_n} responses, {counted.total_updates} updates, "
         f"at most {counted.max_generated_tokens:,} generated tokens"
     )

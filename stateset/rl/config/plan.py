@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stateset.rl.config.schema import Config
+from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.errors import ConfigError
 
 
@@ -58,6 +58,14 @@ def plan(config: Config, num_rows: int) -> Plan:
         max_generated_tokens=prompts * config.rollout_n * config.max_response_length,
         advice=tuple(_advice(config, num_rows)),
     )
+
+
+def supervised_steps(settings: WarmStart | None, num_replies: int) -> int:
+    """Steps of the warm start on so many replies; 0 without one."""
+    if settings is None:
+        return 0
+    steps = len(_prompts_of_steps(num_replies, settings.batch_size)) * settings.epochs
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
 
 def _prompts_of_steps(num_rows: int, batch_size: int) -> list[int]:

@@ -7,12 +7,13 @@ file, line and reason. The formats are read in `files.py`, one row is checked in
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from stateset.rl.config.schema import WarmStart
 from stateset.rl.data.bundled import bundled_rows
 from stateset.rl.data.files import read_rows
 from stateset.rl.data.rows import Row, task_from_row
@@ -40,6 +41,11 @@ def load_tasks(source: Any, *, name: str | None = None) -> list[Task]:
     """
     label = name or _label_of(source)
     return _tasks(_rows(source, label), label)
+
+
+def load_replies(settings: WarmStart | None, tasks: Sequence[Task]) -> Sequence[Task]:
+    """The rows whose replies a warm start imitates: those that it names, else the training rows."""
+    return tasks if settings is None or settings.rows is None else load_tasks(settings.rows)
 
 
 def load_rows(source: Any) -> list[tuple[str, dict[str, Any]]]:
