@@ -81,6 +81,13 @@ class TrainerState:
         self.call += 1
         self.call_step = self.call_optimizer_steps = 0
 
+    def next_updates(self, count: int) -> range:
+        """The numbers, within this call, of the next optimizer steps, which are counted here."""
+        first = self.call_optimizer_steps
+        self.optimizer_steps += count
+        self.call_optimizer_steps += count
+        return range(first, first + count)
+
     def count(self, rewards: Sequence[float], num_tokens: int) -> None:
         """One step more, with these rewards (NaN: unscorable) and tokens."""
         self.step += 1

@@ -6,6 +6,7 @@ What is trained, and when, is decided in `trainer.py`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
-from stateset.rl.errors import CheckpointError
+from stateset.rl.errors import CheckpointError, StoppedError
 from stateset.rl.evaluation.evaluate import evaluate_policy
 from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
@@ -28,40 +29,55 @@ from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
 
 
-def begin_run(config: Config, policy: Policy, data_hash: str) -> RunDirectory:
-    """A new run directory: `output_dir`, or `runs/<time>`."""
-    path = Path(config.output_dir) if config.output_dir else new_run_path()
-    manifest = {
-        "model": policy.name,
-        "project": str(config.folder),
-        "data_sha256": data_hash,
-        "environment": environment(),
-    }
-    return RunDirectory.create(path, config=_settings(config, policy), manifest=manifest)
-
-
-def continue_run(path: Path, config: Config, policy: Policy) -> RunDirectory:
-    """The run directory of an earlier `train()` call."""
-    return RunDirectory.reopen(path, _settings(config, policy))
-
-
-def resume_run(
-    path: Path, config: Config, learner: Learner, data_hash: str
+def open_run(
+    config: Config,
+    learner: Learner,
+    state: TrainerState,
+    data_hash: str,
+    earlier: Path | None,
+    resume: str | os.PathLike[str] | None,
 ) -> tuple[RunDirectory, TrainerState]:
-    """An earlier process's run directory, cut back to its newest checkpoint, which goes into the learner.
+    """The run directory of one `train()` call, and the state to go on from.
 
+    Args:
+        config: the run's settings.
+        learner: gets the checkpoint's tensors in a resume.
+        state: that of the trainer's last call.
+        data_hash: fingerprint of this call's rows.
+        earlier: the run directory of the trainer's last call; None in the first, which makes one.
+        resume: the run directory of an earlier process, cut back to its newest checkpoint.
     Raises:
         CheckpointError: there is none, or it does not fit the rows or the settings.
     """
+    settings = acting_values(config) | {"model": learner.policy.name}
+    if resume is not None:
+        state = _restore(Path(resume), config, learner, data_hash)
+        run = RunDirectory.reopen(Path(resume), settings)
+        run.truncate_after(state.step)
+    elif earlier is not None:
+        run = RunDirectory.reopen(earlier, settings)
+        state.begin_call()
+    else:
+        manifest = {
+            "model": learner.policy.name,
+            "project": str(config.folder),
+            "data_sha256": data_hash,
+            "environment": environment(),
+        }
+        path = Path(config.output_dir) if config.output_dir else new_run_path()
+        run = RunDirectory.create(path, config=settings, manifest=manifest)
+    state.data_hash = data_hash
+    return run, state
+
+
+def _restore(path: Path, config: Config, learner: Learner, data_hash: str) -> TrainerState:
     state = restore(path, learner, data_hash)
     if state.warm_start != warm_start_name(config):
         raise CheckpointError(
             f"{path} began with another warm_start, or with none: a warm start comes before the first step. "
             "Resume with the one in its config.resolved.yaml, or begin another run"
         )
-    run = continue_run(path, config, learner.policy)
-    run.truncate_after(state.step)
-    return run, state
+    return state
 
 
 def warm_start_name(config: Config) -> str:
@@ -125,6 +141,14 @@ class Keeper:
             folder = self.recorder.path / "checkpoints"
             save_checkpoint(folder, self.state, self.learner.state_tensors(), self.config.keep_checkpoints)
 
+    def stopped(self, number: int) -> StoppedError:
+        """What a run ends with that the signal `number` stopped after its checkpoint was written."""
+        config = self.config
+        whole = config.dataset and config.reward and config.model  # the command line can find all of it
+        command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
+        hint = command.format(self.recorder.path)
+        return StoppedError(f"stopped after step {self.state.step}; go on with: {hint}", number)
+
     def save_model(self, name: str) -> Path:
         """Write the current weights as the model folder `name`, with where they came from."""
         run = self.recorder.path
@@ -145,7 +169,3 @@ class Keeper:
             tag("grpo_trained", folder)
         except OSError as error:
             self.recorder.notice(self.state.step, f"the model is saved, but not named grpo_trained ({error})")
-
-
-def _settings(config: Config, policy: Policy) -> dict[str, object]:
-    return acting_values(config) | {"model": policy.name}

@@ -25,14 +25,8 @@ from stateset.rl.config.plan import plan
 from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.sampler import TaskOrder
-from stateset.rl.errors import ConfigError, StoppedError
-from stateset.rl.keeper import (
-    Keeper,
-    begin_run,
-    continue_run,
-    open_recorder,
-    resume_run,
-)
+from stateset.rl.errors import ConfigError
+from stateset.rl.keeper import Keeper, open_recorder, open_run
 from stateset.rl.manifest import fingerprint
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, optimizer_steps
@@ -196,12 +190,7 @@ class GRPOTrainer:
             if last or stop.number or state.step % config.save_every == 0:
                 keeper.save_checkpoint()
             if stop.number and not last:
-                whole = (
-                    config.dataset and config.reward and config.model
-                )  # the command line can find all of it
-                command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
-                hint = command.format(self.recorder.path)
-                raise StoppedError(f"stopped after step {state.step}; go on with: {hint}", stop.number)
+                raise keeper.stopped(stop.number)
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
@@ -260,24 +249,17 @@ class GRPOTrainer:
             seed = sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0)
             order = permutation(num_groups, seed) if groups_each < num_groups else range(num_groups)
             steps += optimizer_steps(order, groups_each, config.gradient_accumulation_steps)
-        return self.learner.update(batch, advantages, steps, self._learning_rates(len(steps)))
-
-    def _learning_rates(self, count: int) -> list[float]:
-        """Those of the next optimizer steps, which are counted here."""
-        state, config = self.state, self.config
-        first = state.call_optimizer_steps
-        state.optimizer_steps += count
-        state.call_optimizer_steps += count
-        return [
+        rates = [
             learning_rate_at(
-                step,
+                number,
                 peak=config.learning_rate * self.reward_scale,
-                warmup=config.warmup_steps if state.call == 0 else 0,
+                warmup=config.warmup_steps if self.state.call == 0 else 0,
                 total=self.plan.total_updates,
                 schedule=config.schedule,
             )
-            for step in range(first, first + count)
+            for number in self.state.next_updates(len(steps))
         ]
+        return self.learner.update(batch, advantages, steps, rates)
 
     def _held_out(self, given: Any) -> list[Task]:
         rows = given if given is not None else self.config.eval_dataset
@@ -310,7 +292,16 @@ class GRPOTrainer:
         if config.warm_start is not None and self.run_path is None and resume is None:
             self.examples = load_examples(self.policy, config, tasks)
         data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
-        self.recorder = stack.enter_context(self._open_run(data_hash, resume))
+        run, self.state = open_run(config, self.learner, self.state, data_hash, self.run_path, resume)
+        if resume is not None:
+            self.engine.load_weights(self.policy)
+        self.run_path = run.path
+        self.recorder = stack.enter_context(
+            open_recorder(run, config, self.plan, self.policy, self.state, self.trackers)
+        )
+        for notice in (*config.notices, *self.policy.notices, self.scorer.notice):
+            if notice:
+                self.recorder.notice(self.state.step, notice)
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
@@ -334,23 +325,6 @@ class GRPOTrainer:
         self.engine = loaded.engine
         self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
-
-    def _open_run(self, data_hash: str, resume: str | os.PathLike[str] | None) -> Recorder:
-        """A new run directory in the first call; the same one in later calls and in a resume."""
-        if resume is not None:
-            run, self.state = resume_run(Path(resume), self.config, self.learner, data_hash)
-            self.engine.load_weights(self.policy)
-        elif self.run_path is not None:
-            run = continue_run(self.run_path, self.config, self.policy)
-            self.state.begin_call()
-        else:
-            run = begin_run(self.config, self.policy, data_hash)
-        self.run_path, self.state.data_hash = run.path, data_hash
-        recorder = open_recorder(run, self.config, self.plan, self.policy, self.state, self.trackers)
-        for notice in (*self.config.notices, *self.policy.notices, self.scorer.notice):
-            if notice:
-                recorder.notice(self.state.step, notice)
-        return recorder
 
 
 def _fingerprint(tasks: Sequence[Task], *facts: object) -> str:
