@@ -15,10 +15,6 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.evaluation.arms import Answer, Arm, align
 from stateset.rl.evaluation.statistics import Difference, Interval, mean_interval, paired_difference
 
-__all__ = ["Answer", "Arm", "ArmResult", "Case", "Comparison", "Rate", "compare", "worst_first"]
-
-MIN_ARMS, MAX_ARMS = 2, 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
@@ -78,7 +74,7 @@ class Case:
 
 
 def compare(arms: Sequence[Arm], *, target: str, seed: int = 0) -> Comparison:
-    """Measure 2 to 8 arms on the same tasks.
+    """Measure two or more arms on the same tasks.
 
     Args:
         arms: in the order of the tables.
@@ -86,12 +82,12 @@ def compare(arms: Sequence[Arm], *, target: str, seed: int = 0) -> Comparison:
         seed: of the bootstrap.
 
     Raises:
-        ConfigError: too few or many arms, two of one name, or none called `target`.
+        ConfigError: fewer than two arms, two of one name, or none called `target`.
         DataError: the arms did not answer the same tasks, or the tasks make fewer than 2 clusters.
     """
     names = [arm.name for arm in arms]
-    if not MIN_ARMS <= len(arms) <= MAX_ARMS:
-        raise ConfigError(f"{len(arms)} arms: give {MIN_ARMS} to {MAX_ARMS}")
+    if len(arms) < 2:
+        raise ConfigError(f"{len(arms)} arms: give two or more")
     if len(set(names)) < len(names) or target not in names:
         raise ConfigError(f"the arms are {', '.join(names)}: give each its own name, one of them {target!r}")
     aligned = align(arms)
