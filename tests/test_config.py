@@ -56,6 +56,9 @@ DEFAULTS = {
     },
     **{"loss": "ppo_clip", "clip_ratio": 0.2, "clip_ratio_dual": 3, "kl_loss_coef": 0.001, "entropy_coef": 0},
     **{"kl_loss_type": "low_var_kl+", "kl_placement": "loss", "loss_agg_mode": "token-mean"},
+    **{"dynamic_sampling": False, "max_gen_batches": 3, "retire_pass_rate": None, "mask_truncated": False},
+    **{"overlong_buffer": 0, "overlong_penalty": 1},
+    **{"kl_importance": False, "gamma": 1, "lam": 0.95, "critic_learning_rate": 1e-5, "value_clip": 0.5},
     **{"reward_timeout_seconds": 30, "eval_every": 20, "save_every": 50, "keep_checkpoints": 3},
 }
 
@@ -104,10 +107,12 @@ WRONG = [
     ("dtype", "fp16"),
     ("mixed_precision", "fp32"),
     ("schedule", "step"),
-    ("adv_estimator", "gae"),
-    ("loss", "gspo"),
-    ("kl_loss_type", "full"),
-    ("kl_placement", "reward"),
+    ("adv_estimator", "ppo"),
+    ("gamma", 0),
+    ("gamma", 1.1),
+    ("loss", "ppo"),
+    ("kl_loss_type", "full+"),
+    ("kl_placement", "rewards"),
     ("loss_agg_mode", "mean"),
     ("strategy", "fsdp"),
     ("warm_start", "sft.jsonl"),
@@ -145,8 +150,8 @@ def test_a_temperature_near_zero_is_refused():
 
 
 def test_unknown_choice_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="'grpo' or 'rloo'"):
-        make_config({"adv_estimator": "maxrl"})
+    with pytest.raises(ConfigError, match="'ppo_clip', 'gspo', 'cispo' or 'reinforce'"):
+        make_config({"loss": "ppo"})
     with pytest.raises(ConfigError, match="'constant', 'linear' or 'cosine'"):
         make_config({"schedule": "exp"})
 
@@ -200,24 +205,52 @@ DEAD = {
     "kl_loss_coef": 0.01,
     "kl_loss_type": "mse",
     "kl_placement": "loss",
+    "kl_importance": False,
     "lora_rank": 8,
     "lora_alpha": 16,
     "num_gpus": 2,
     "strategy": "ddp",
     "norm_adv_by_std": False,
+    "gamma": 0.9,
+    "max_gen_batches": 5,
+    "overlong_penalty": 0.5,
+    "lam": 0.9,
+    "critic_learning_rate": 1e-4,
+    "value_clip": 0.2,
+    "clip_ratio": 0.2,
+    "clip_ratio_low": 0.2,
+    "clip_ratio_high": 0.2,
+    "clip_ratio_dual": 4.0,
 }
 ON = {
     "use_kl_loss": True,
     "lora": True,
     "distributed": True,
     "adv_estimator": "grpo",
+    "loss": "ppo_clip",
+    "dynamic_sampling": True,
+    "overlong_buffer": 20,
 }
 OFF = {
     "use_kl_loss": False,
     "lora": False,
     "distributed": False,
     "adv_estimator": "rloo",
+    "loss": "reinforce",
+    "dynamic_sampling": False,
+    "overlong_buffer": 0,
 }
+SWITCHES = {  # what turns a key on and off, where it is not its switch's ON and OFF
+    "gamma": ("reinforce_plus_plus", "grpo"),
+    **dict.fromkeys(["lam", "critic_learning_rate", "value_clip"], ("gae", "grpo")),
+    "clip_ratio_dual": ("ppo_clip", "gspo"),
+}
+
+
+def switch_of(key):
+    """The key that this one needs, and its values with and without an effect of this one."""
+    switch = NEEDS[key].key
+    return (switch, *SWITCHES.get(key, (ON[switch], OFF[switch])))
 
 
 def test_every_dependent_key_is_tried_below():
@@ -226,22 +259,21 @@ def test_every_dependent_key_is_tried_below():
 
 @pytest.mark.parametrize("key", NEEDS)
 def test_a_key_without_effect_is_refused(key):
-    switch = NEEDS[key].key
-    off = {key: DEAD[key], switch: OFF[switch]}
+    switch, with_it, without = switch_of(key)
+    off = {key: DEAD[key], switch: without}
     with pytest.raises(ConfigError, match=f"`{key}` has no effect without .*{switch}.*remove"):
         make_config(off)
     with pytest.raises(ConfigError, match=f"override: `{key}`"):
-        make_config({switch: OFF[switch]}, overrides=[f"{key}={DEAD[key]}"])
-    on = make_config(off | {switch: ON[switch]})
+        make_config({switch: without}, overrides=[f"{key}={DEAD[key]}"])
+    on = make_config(off | {switch: with_it, "ppo_epochs": 2})
     assert getattr(on, key) == DEAD[key]
     assert not any(key in notice for notice in on.notices)
 
 
 @pytest.mark.parametrize("key", NEEDS)
 def test_a_key_that_a_later_layer_switched_off_is_reported(key):
-    switch = NEEDS[key].key
-    off = "null" if OFF[switch] is None else str(OFF[switch]).lower()
-    config = make_config({key: DEAD[key], switch: ON[switch]}, overrides=[f"{switch}={off}"])
+    switch, with_it, without = switch_of(key)
+    config = make_config({key: DEAD[key], switch: with_it}, overrides=[f"{switch}={str(without).lower()}"])
     assert any(f"`{key}` has no effect" in notice for notice in config.notices)
 
 
@@ -256,6 +288,36 @@ def test_kl_in_the_loss_is_warned_about(kind):
     assert make_config({"use_kl_loss": True, "kl_loss_type": "k3"}).notices == ()
     (off,) = make_config({"use_kl_loss": True, "kl_loss_type": kind}, overrides=["use_kl_loss=false"]).notices
     assert "no effect" in off
+
+
+def test_gspo_takes_the_papers_clip_unless_one_is_given():
+    paper = {"loss": "gspo", "loss_agg_mode": "seq-mean-token-mean", "ppo_epochs": 2}
+    assert make_config(paper).clip_bounds == (3e-4, 4e-4)
+    assert make_config(paper | {"clip_ratio": 0.1}).clip_bounds == (0.1, 0.1)
+    assert make_config(paper | {"clip_ratio_low": 1e-3, "clip_ratio_high": 2e-3}).clip_bounds == (1e-3, 2e-3)
+    again = make_config(acting_values(make_config(paper)))
+    assert again.clip_bounds == (3e-4, 4e-4)
+    assert make_config(paper).notices == ()
+    (notice,) = make_config({"loss": "gspo"}).notices
+    assert "seq-mean-token-mean" in notice
+
+
+def test_a_kl_in_the_reward_is_of_the_kind_kl():
+    in_reward = {"use_kl_loss": True, "kl_placement": "reward"}
+    assert make_config(in_reward).kl_loss_type == "kl"
+    assert make_config(in_reward).notices == ()
+    assert make_config(acting_values(make_config(in_reward))).kl_loss_type == "kl"
+    for kind in ("low_var_kl+", "k1+", "full", "mse"):
+        with pytest.raises(ConfigError, match="kl_placement reward takes the kind `kl`"):
+            make_config(in_reward | {"kl_loss_type": kind})
+    with pytest.raises(ConfigError, match=r"`kl_importance` has no effect without .*kl_placement: loss"):
+        make_config(in_reward | {"kl_importance": True})
+
+
+def test_kl_importance_needs_a_second_update():
+    (notice,) = make_config({"use_kl_loss": True, "kl_importance": True}).notices
+    assert "never acts" in notice
+    assert make_config({"use_kl_loss": True, "kl_importance": True, "ppo_epochs": 2}).notices == ()
 
 
 def test_clip_notices():
@@ -285,7 +347,6 @@ OPTIONS = st.fixed_dictionaries(
         "betas": st.sampled_from([[0.9, 0.95], (0.8, 0.999)]),
         "learning_rate": st.floats(1e-9, 1e-2),
         "max_minutes": st.floats(0.1, 100),
-        "clip_ratio_dual": st.none() | st.floats(1.5, 10),
         "objective": st.text(),
     },
 )

@@ -1,8 +1,9 @@
-"""KL penalties: values by hand, the table of gradients by autograd, bounds, and padding that holds NaN."""
+"""KL penalties and the full divergence: by hand, gradients by autograd, bounds, padding that holds NaN."""
 
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from reference.agree import assert_agrees
 from torch import Tensor
 
 from stateset.rl.algorithm.aggregation import masked
-from stateset.rl.algorithm.kl import KL_KINDS, kl_penalty
+from stateset.rl.algorithm.kl import KL_KINDS, full_kl, kl_penalty
 from stateset.rl.errors import ConfigError
 
+EXAMPLES = 1000 if os.environ.get("STATESET_LONG") else 100
 LN2 = math.log(2)
 
 
@@ -62,7 +64,7 @@ def test_short_names(short: str, long: str, suffix: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("kind", KL_KINDS)
 @given(pairs=st.lists(st.tuples(st.floats(-30, 0, width=32), st.floats(-30, 0, width=32)), min_size=1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_agrees_with_plain_loops(kind: str, dtype: torch.dtype, pairs: list[tuple[float, float]]) -> None:
     table = torch.tensor(pairs, dtype=dtype)
     logprobs, ref = table.unbind(-1)
@@ -119,3 +121,87 @@ def test_a_nan_of_a_real_token_is_not_hidden() -> None:
 def test_unknown_kind_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"kl_loss_type 'full\+' is unknown; .*low_var_kl\+"):
         kl_penalty(torch.zeros(1), torch.zeros(1), "full+")
+
+
+def full_gradient(logits: Tensor, ref_logits: Tensor) -> Tensor:
+    leaf = logits.clone().requires_grad_()
+    return torch.autograd.grad(full_kl(leaf, ref_logits).sum(), leaf)[0]
+
+
+def test_full_kl_by_hand() -> None:
+    """(1/2, 1/4, 1/4) against (1/4, 1/4, 1/2): ln 2 / 2 + 0 - ln 2 / 4; the gradient is p (log p/q - KL)."""
+    logits = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64).log() + 3  # any multiple of the odds
+    ref_logits = torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64).log() - 700
+    assert_agrees(full_kl(logits, ref_logits), LN2 / 4)
+    assert_agrees(full_gradient(logits, ref_logits), [3 / 8 * LN2, -1 / 16 * LN2, -5 / 16 * LN2])
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> tuple[list[list[float]], list[list[float]]]:
+    """Logits of 0-4 tokens over 1-6 words, twice; the second near the first or far from it."""
+    count, words = draw(st.integers(0, 4)), draw(st.integers(1, 6))
+    row = st.lists(st.floats(-15, 15, width=32), min_size=words, max_size=words)
+    first = draw(st.lists(row, min_size=count, max_size=count))
+    second = draw(st.lists(row, min_size=count, max_size=count))
+    if draw(st.booleans()):
+        pairs = zip(first, second, strict=True)
+        second = [[a + b / 64 for a, b in zip(*pair, strict=True)] for pair in pairs]
+    return first, second
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@given(case=distributions())
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_full_kl_agrees_with_plain_loops(
+    dtype: torch.dtype, case: tuple[list[list[float]], list[list[float]]]
+) -> None:
+    width = len(case[0][0]) if case[0] else 3
+    logits, ref_logits = (torch.tensor(rows, dtype=dtype).reshape(-1, width) for rows in case)
+    expected = [
+        reference.full_kl(*pair)
+        for pair in zip(logits.double().tolist(), ref_logits.double().tolist(), strict=True)
+    ]
+    value = full_kl(logits, ref_logits)
+    assert value.dtype == dtype
+    assert_agrees(value, [v for v, _ in expected])
+    gradients = torch.tensor([g for _, g in expected], dtype=torch.float64).reshape(-1, width)
+    assert_agrees(full_gradient(logits, ref_logits), gradients)
+
+
+def test_full_kl_gradcheck() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits, ref_logits = torch.randn(2, 2, 3, 5, generator=generator, dtype=torch.float64)
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: full_kl(x, ref_logits), (logits,))
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (2, 0, 4), (0, 3, 4)])
+def test_identity_5_equal_distributions_have_no_full_divergence(shape: tuple[int, ...]) -> None:
+    logits = 20 * torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    value = full_kl(logits, logits.clone())
+    assert value.shape == shape[:-1]
+    assert (value == 0).all()
+    assert_agrees(full_gradient(logits, logits.clone()), torch.zeros(shape))
+
+
+def test_full_kl_of_a_word_that_cannot_be_chosen() -> None:
+    """It adds nothing: 0 log 0 is 0, so (1, 0) against (1/2, 1/2) is ln 2 and the gradient 0."""
+    logits = torch.tensor([[0.0, -math.inf], [0.0, -1e5]])
+    for ref_logits, expected in ((torch.zeros(2, 2), LN2), (logits, 0.0)):
+        assert_agrees(full_kl(logits, ref_logits), [expected] * 2)
+        assert_agrees(full_gradient(logits, ref_logits), torch.zeros(2, 2))
+
+
+def test_full_kl_is_the_mean_of_the_sampled_ones() -> None:
+    """k1 and k3 averaged over every word by its probability; the mean gradient of k2 is the full gradient."""
+    generator = torch.Generator().manual_seed(4)
+    logits, ref_logits = (
+        torch.randn(2, 7, 5, generator=generator, dtype=torch.float64) / 2
+    )  # k3 below its cut
+    logits.requires_grad_()
+    logprobs, ref = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    probabilities = logprobs.detach().exp()
+    for kind in ("k1", "k3"):
+        assert_agrees((probabilities * kl_penalty(logprobs, ref, kind)).sum(-1), full_kl(logits, ref_logits))
+    sampled = torch.autograd.grad((probabilities * kl_penalty(logprobs, ref, "k2")).sum(), logits)[0]
+    assert_agrees(sampled, full_gradient(logits.detach(), ref_logits))

@@ -1,8 +1,9 @@
-"""The clipped policy loss: each region by hand, agreement with plain loops, and NaN outside the mask."""
+"""The policy losses: the clip by hand, agreement with plain loops, and NaN outside the mask."""
 
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 import torch
@@ -15,16 +16,22 @@ from torch import Tensor
 from stateset.rl.algorithm.aggregation import AGGREGATIONS, token_weights
 from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 
+EXAMPLES = 1000 if os.environ.get("STATESET_LONG") else 100
+NAMES = ("ppo_clip", "gspo", "cispo", "reinforce")
 ppo_clip = POLICY_LOSSES["ppo_clip"]
 STATS = {"clip_fraction_low", "clip_fraction_high", "approx_kl_old", "ratio_max"}
 
 
 def with_gradient(
-    logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip: Clip
+    logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip: Clip, name: str = "ppo_clip"
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     leaf = logprobs.clone().requires_grad_()
-    losses, stats = ppo_clip(leaf, old, advantages, mask, clip)
+    losses, stats = POLICY_LOSSES[name](leaf, old, advantages, mask, clip)
     return losses.detach(), torch.autograd.grad(losses.sum(), leaf)[0], stats
+
+
+def test_names_are_those_of_the_specification() -> None:
+    assert set(POLICY_LOSSES) == set(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -98,48 +105,63 @@ def test_largest_ratio_may_be_below_one() -> None:
 
 @st.composite
 def tokens(draw: st.DrawFn) -> list[list[list[float]]]:
-    """Log-probabilities, old ones, advantages and a mask with holes and empty rows."""
-    rows, width = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    """Log-probabilities, old ones, advantages and a mask with holes, empty rows and NaN outside."""
+    rows, width = draw(st.integers(0, 4)), draw(st.integers(1, 5))
     logprob = st.floats(-25, 0, width=32)
     kinds = (logprob, logprob, st.floats(-4, 4, width=32), st.sampled_from([0.0, 1.0]))
     values = [draw(st.lists(kind, min_size=rows * width, max_size=rows * width)) for kind in kinds]
     if draw(st.booleans()):  # most pairs above differ wildly; these stay near the clip
         values[1] = [logprob + a / 8 for logprob, a in zip(values[0], values[2][::-1], strict=True)]
+    if draw(st.booleans()):
+        values[:3] = [[v if m else math.nan for v, m in zip(vs, values[3], strict=True)] for vs in values[:3]]
     return [[v[i * width : (i + 1) * width] for i in range(rows)] for v in values]
 
 
-@pytest.mark.parametrize("dual", [None, 3.0])
+def table(rows: list[list[float]], dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.tensor(rows, dtype=dtype).reshape(len(rows), len(rows[0]) if rows else 2)
+
+
+def away_from_bounds(name: str, case: list[list[list[float]]], dual: float | None) -> Tensor:
+    """[B,T] bool: on which side of a bound the other tokens lie is a matter of rounding."""
+    cut = []
+    for shift in (-1e-5, 1e-5):
+        bounds = 0.15 + shift, 0.35 + shift, dual and dual + shift
+        gradients = table(getattr(reference, name)(*case, *bounds)[1])
+        cut.append(gradients == 0)
+    return cut[0] == cut[1]
+
+
+@pytest.mark.parametrize(("name", "dual"), [("ppo_clip", None), *((name, 3.0) for name in NAMES)])
 @given(case=tokens())
-@settings(max_examples=150, deadline=None)
-def test_agrees_with_plain_loops(dual: float | None, case: list[list[list[float]]]) -> None:
-    logprobs, old, advantages, mask = (torch.tensor(rows, dtype=torch.float64) for rows in case)
-    losses, gradients, stats = with_gradient(logprobs, old, advantages, mask, Clip(0.15, 0.35, dual))
-    expected, expected_gradients, expected_stats = reference.ppo_clip(*case, 0.15, 0.35, dual)
-    assert_agrees(losses, expected)
-    assert_agrees(gradients, expected_gradients)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_agrees_with_plain_loops(name: str, dual: float | None, case: list[list[list[float]]]) -> None:
+    logprobs, old, advantages, mask = (table(rows) for rows in case)
+    losses, gradients, stats = with_gradient(logprobs, old, advantages, mask, Clip(0.15, 0.35, dual), name)
+    expected, expected_gradients, expected_stats = getattr(reference, name)(*case, 0.15, 0.35, dual)
+    assert_agrees(losses, table(expected))
+    assert_agrees(gradients, table(expected_gradients))
     assert set(stats) == STATS
-    for name, value in stats.items():
+    for stat, value in stats.items():
         assert value.shape == ()
         assert not value.requires_grad
-        assert_agrees(value, expected_stats[name], 1e-6)
+        assert_agrees(value, expected_stats[stat], 1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
 @given(case=tokens())
-@settings(max_examples=100, deadline=None)
-def test_agrees_in_float32(case: list[list[list[float]]]) -> None:
-    logprobs, old, advantages, mask = (torch.tensor(rows) for rows in case)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_agrees_in_float32(name: str, case: list[list[list[float]]]) -> None:
+    logprobs, old, advantages, mask = (table(rows, torch.float32) for rows in case)
     # the float32 difference is exact input here: where exp is large its rounding would be magnified
     log_ratio = (logprobs - old).clamp(-2, 2)
-    losses, gradients, _ = with_gradient(log_ratio, torch.zeros_like(old), advantages, mask, Clip(0.15, 0.35))
+    zero, clip = torch.zeros_like(old), Clip(0.15, 0.35)
+    losses, gradients, _ = with_gradient(log_ratio, zero, advantages, mask, clip, name)
     assert losses.dtype == torch.float32
-    rows = [log_ratio.double().tolist(), torch.zeros_like(old).tolist(), *case[2:]]
-    expected, expected_gradients, _ = reference.ppo_clip(*rows, 0.15, 0.35, 3.0)
-    assert_agrees(losses, expected)
-    near_bound = torch.zeros_like(mask, dtype=torch.bool)
-    for bound in (0.85, 1.35, 3.0):  # on which side of a bound a token lies is a matter of rounding there
-        near_bound |= (log_ratio.exp() - bound).abs() < 1e-5
-    expected_tensor = torch.tensor(expected_gradients, dtype=torch.float64)
-    assert_agrees(gradients[~near_bound], expected_tensor[~near_bound])
+    rows = [log_ratio.double().tolist(), zero.tolist(), *case[2:]]
+    expected, expected_gradients, _ = getattr(reference, name)(*rows, 0.15, 0.35, 3.0)
+    assert_agrees(losses, table(expected))
+    sure = away_from_bounds(name, rows, 3.0)
+    assert_agrees(gradients[sure], table(expected_gradients)[sure])
 
 
 @pytest.mark.parametrize("dual", [None, 3.0])
@@ -162,9 +184,10 @@ def test_on_policy_gradient_is_minus_the_advantage() -> None:
     assert [stats[name].item() for name in sorted(STATS)] == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("place", ["logprobs", "old", "advantages"])
 @pytest.mark.parametrize("junk", [math.nan, math.inf, -math.inf, 1e38])
-def test_nothing_outside_the_mask_is_read(place: str, junk: float) -> None:
+def test_nothing_outside_the_mask_is_read(name: str, place: str, junk: float) -> None:
     mask = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     clean = {
         "logprobs": torch.tensor([[-1.0, -2.0, -1.0], [-1.0, -3.0, -1.0]]),
@@ -172,8 +195,8 @@ def test_nothing_outside_the_mask_is_read(place: str, junk: float) -> None:
         "advantages": torch.tensor([[1.0, -1.0, 1.0], [0.5, 2.0, 3.0]]),
     }
     dirty = clean | {place: torch.where(mask != 0, clean[place], junk)}
-    expected = with_gradient(*clean.values(), mask, Clip())
-    losses, gradients, stats = with_gradient(*dirty.values(), mask, Clip())
+    expected = with_gradient(*clean.values(), mask, Clip(), name)
+    losses, gradients, stats = with_gradient(*dirty.values(), mask, Clip(), name)
     assert torch.equal(losses, expected[0])
     assert torch.equal(gradients, expected[1])
     assert stats == expected[2]
@@ -181,12 +204,13 @@ def test_nothing_outside_the_mask_is_read(place: str, junk: float) -> None:
     assert (gradients[mask == 0] == 0).all()
 
 
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @pytest.mark.parametrize("shape", [(2, 3), (2, 0), (0, 3)])
-def test_no_valid_token_gives_zero_loss_and_gradient(mode: str, shape: tuple[int, int]) -> None:
+def test_no_valid_token_gives_zero_loss_and_gradient(name: str, mode: str, shape: tuple[int, int]) -> None:
     leaf = torch.full(shape, math.nan, requires_grad=True)
     mask = torch.zeros(shape)
-    losses, stats = ppo_clip(leaf, torch.zeros(shape), torch.ones(shape), mask, Clip())
+    losses, stats = POLICY_LOSSES[name](leaf, torch.zeros(shape), torch.ones(shape), mask, Clip())
     loss = (losses * token_weights(mask, mode, norm=4)).sum()
     loss.backward()
     assert loss.item() == 0

@@ -45,6 +45,8 @@ class TrainerState:
         data_hash: fingerprint of this call's tasks and of what their order depends on.
         eval_hash: fingerprint of what `best_reward` was measured with.
         recent_rewards: mean rewards of the last steps.
+        others_drawn: prompts taken from the second data order so far in this call.
+        retired: ids of the prompts that are solved and not asked again.
     """
 
     step: int = 0
@@ -61,6 +63,8 @@ class TrainerState:
     data_hash: str = ""
     eval_hash: str = ""
     recent_rewards: list[float] = field(default_factory=list)
+    others_drawn: int = 0
+    retired: list[str] = field(default_factory=list)
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -79,7 +83,8 @@ class TrainerState:
     def begin_call(self) -> None:
         """Another `train()` call: its own data order and learning rate schedule."""
         self.call += 1
-        self.call_step = self.call_optimizer_steps = 0
+        self.call_step = self.call_optimizer_steps = self.others_drawn = 0
+        self.retired = []
 
     def next_updates(self, count: int) -> range:
         """The numbers, within this call, of the next optimizer steps, which are counted here."""

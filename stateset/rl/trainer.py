@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
+from stateset.rl.algorithm.advantages import trainable_rows
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
 from stateset.rl.config.schema import Config
+from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
-from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError
 from stateset.rl.keeper import Keeper, open_recorder, open_run
 from stateset.rl.manifest import fingerprint
@@ -33,19 +32,20 @@ from stateset.rl.policy.learner import Learner, optimizer_steps
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
 from stateset.rl.policy.optimizer import learning_rate_at
 from stateset.rl.policy.policy import Policy
+from stateset.rl.policy.trace import trace_lines
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
-from stateset.rl.rollout.collect import collect_groups
-from stateset.rl.rollout.engine import RolloutEngine, Sampling
+from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.sample import permutation, sample_seed
+from stateset.rl.sampling import GroupSampler, ended
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import refuse_occupied
 from stateset.rl.tracking.tracker import Tracker
-from stateset.rl.types import RolloutGroup, StepMetrics, Task
+from stateset.rl.types import StepMetrics, Task
 from stateset.rl.warm_start import load_examples, warm_start
 
 _MISSING = """there is no {what} to train with. Give both, here or to train():
@@ -80,6 +80,7 @@ class GRPOTrainer:
     engine: RolloutEngine
     learner: Learner
     recorder: Recorder
+    sampler: GroupSampler  # of the latest call
 
     def __init__(
         self,
@@ -156,13 +157,16 @@ class GRPOTrainer:
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
             self._open(stack, tasks, model, resume)
+            self.sampler = GroupSampler(
+                config, tasks, self.state, self.policy, self.engine, self.scorer, self.recorder
+            )
             keeper = Keeper(config, self.policy, self.engine, self.learner, self.state, self.recorder)
-            self._loop(tasks, keeper, stack.enter_context(StopRequest()))
+            self._loop(keeper, stack.enter_context(StopRequest()))
             keeper.finish()
         self.model.run_dir = self.run_path
         return self.model
 
-    def _loop(self, tasks: Sequence[Task], keeper: Keeper, stop: StopRequest) -> None:
+    def _loop(self, keeper: Keeper, stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
         deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
@@ -173,18 +177,16 @@ class GRPOTrainer:
                     "another GRPOTrainer with another output_dir"
                 )
             warm_start(self.examples, keeper, stop)
-        order = TaskOrder(len(tasks), config.batch_size, sample_seed(config.seed, "order", state.call, "", 0))
         eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
             state.eval_hash, state.best_reward = eval_hash, None
             keeper.evaluate(self.held_out, self.eval_scorer)
-        last = state.call_step >= total
+        last = state.call_step >= total or self.sampler.exhausted
         while not last:
-            epoch, index = divmod(state.call_step, order.steps_per_epoch)
-            metrics = self.step([tasks[i] for i in order.batch(epoch, index)])
+            metrics = self.step(self.sampler.next_tasks())
             if self.on_step is not None:
                 self.on_step(metrics)
-            last = state.call_step >= total or time.monotonic() >= deadline
+            last = state.call_step >= total or self.sampler.exhausted or time.monotonic() >= deadline
             if last or state.step % config.eval_every == 0:
                 keeper.evaluate(self.held_out, self.eval_scorer)
             if last or stop.number or state.step % config.save_every == 0:
@@ -195,61 +197,54 @@ class GRPOTrainer:
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
         number = self.state.step + 1
-        with self.recorder.phase("rollout"):
-            groups = self.rollout(tasks, number)
-        with self.recorder.phase("reward"):
-            scored = self.scorer.score(groups)
-        self.recorder.unscored(number, self.scorer.failures.total(), self.scorer.first_failure)
+        scored, counters = self.sampler.sample(tasks, number)
+        groups = [group.group for group in scored]
         rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
         batch = Batch.from_groups(groups)
-        advantages = self.advantages(rewards, batch.groups)
-        batch = batch.masked(trainable_rows(rewards, batch.groups)).to(self.policy.device)
+        rows = trainable_rows(rewards, batch.groups)
+        if self.config.mask_truncated:
+            rows &= torch.tensor(ended(groups))
+        batch = batch.masked(rows).to(self.policy.device)
         with self.recorder.phase("update"):
-            learned = self.update(batch, advantages.to(batch.mask))
+            steps = self.mini_batches(len(groups))
+            rates = self.learning_rates(len(steps))
+            fixed = self.learner.before(batch, len(steps))
+            credit = token_advantages(self.config, scored, batch, fixed, self.scorer.weights)
+            learned = self.learner.update(batch, credit.advantages.to(batch.mask), steps, rates, fixed)
+        if credit.returns is not None:
+            with self.recorder.phase("critic"):
+                learned |= self.learner.update_critic(batch, credit.returns, fixed, steps, rates)
         with self.recorder.phase("weights"):
             self.engine.load_weights(self.policy)
         self.state.count(rewards.tolist(), sum(map(batch.num_tokens, range(len(groups)))))
-        counters = {
+        counters |= {
             "num_tokens": float(self.state.num_tokens),
             "epoch": self.state.call_step / self.plan.steps_per_epoch,
             "reward_std_over_steps": self.state.reward_std_over_steps,
         }
         bounds = self.scorer.bounds or self.state.reward_bounds
+        counters |= self.sampler.retire(scored, bounds) | dict(credit.attribution)
         metrics = measure(scored, learned | counters, step=number, bounds=bounds)
-        self.recorder.step(metrics, scored, advantages.tolist())
+        advantages = credit.advantages.to(batch.mask.device)
+        trace = trace_lines(batch, advantages, fixed, self.learner.trace)
+        self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
         return metrics
 
-    def rollout(self, tasks: Sequence[Task], step: int) -> list[RolloutGroup]:
-        """`rollout_n` responses to each task."""
+    def mini_batches(self, num_groups: int) -> list[list[int]]:
+        """The groups of each optimizer step: `ppo_epochs` passes over mini-batches of whole groups."""
         config = self.config
-        sampling = Sampling(
-            temperature=config.temperature,
-            max_tokens=config.max_response_length,
-            stop_ids=self.policy.stop_ids,
-        )
-        return collect_groups(
-            self.engine, self.policy, tasks,
-            num_samples=config.rollout_n, sampling=sampling, max_prompt_length=config.max_prompt_length,
-            run_seed=config.seed, purpose="rollout", step=step,
-        )  # fmt: skip
-
-    def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
-        """[B] rewards (NaN: unscorable) and [B] group indices -> [B] advantages."""
-        estimator = ADVANTAGES[self.config.adv_estimator]
-        if self.config.adv_estimator == "grpo":
-            return estimator(rewards, groups, norm_by_std=self.config.norm_adv_by_std)
-        return estimator(rewards, groups)
-
-    def update(self, batch: Batch, advantages: Tensor) -> dict[str, float]:
-        """The optimizer steps of one rollout batch: `ppo_epochs` passes over mini-batches of whole groups."""
-        config, num_groups = self.config, len(batch.prompts)
         groups_each = config.mini_batch_size // config.rollout_n
         steps: list[list[int]] = []
         for epoch in range(config.ppo_epochs):
             seed = sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0)
             order = permutation(num_groups, seed) if groups_each < num_groups else range(num_groups)
             steps += optimizer_steps(order, groups_each, config.gradient_accumulation_steps)
-        rates = [
+        return steps
+
+    def learning_rates(self, num_steps: int) -> list[float]:
+        """Those of the next optimizer steps, which are counted here."""
+        config = self.config
+        return [
             learning_rate_at(
                 number,
                 peak=config.learning_rate * self.reward_scale,
@@ -257,9 +252,8 @@ class GRPOTrainer:
                 total=self.plan.total_updates,
                 schedule=config.schedule,
             )
-            for number in self.state.next_updates(len(steps))
+            for number in self.state.next_updates(num_steps)
         ]
-        return self.learner.update(batch, advantages, steps, rates)
 
     def _held_out(self, given: Any) -> list[Task]:
         rows = given if given is not None else self.config.eval_dataset

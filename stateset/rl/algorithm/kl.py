@@ -66,3 +66,20 @@ def kl_penalty(logprobs: Tensor, ref_logprobs: Tensor, kind: str) -> Tensor:
     if not kind.endswith("+"):
         return value
     return value.detach() + x.detach() * (x - x.detach())
+
+
+def full_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
+    """KL(policy || reference) over the whole vocabulary, exact, differentiable in `logits`.
+
+    Args:
+        logits: the policy's, [..., V]; -inf is a token that cannot be chosen.
+        ref_logits: the reference's, the same shape.
+
+    Returns:
+        [...], 0 where both agree.
+    """
+    logprobs, ref_logprobs = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+    probabilities = logprobs.exp()
+    possible = probabilities > 0
+    distance = torch.where(possible, logprobs, 0.0) - torch.where(possible, ref_logprobs, 0.0)
+    return (probabilities * distance).sum(-1)

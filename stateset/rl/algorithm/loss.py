@@ -5,6 +5,7 @@ Nothing outside the mask is read, not even NaN. The sum over tokens is for `aggr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from stateset.rl.algorithm.aggregation import masked
 
 MAX_LOG_RATIO = 20.0
+MAX_SEQUENCE_LOG_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Clip:
     dual: float | None = 3.0
 
 
+NO_CLIP = Clip(low=1.0, high=math.inf, dual=None)
 PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Clip], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -53,7 +56,53 @@ def ppo_clip(
     return losses, _ratio_stats(log_ratio, ratio, weight, mask, clip)
 
 
-POLICY_LOSSES: dict[str, PolicyLoss] = {"ppo_clip": ppo_clip}
+def gspo(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: Clip
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Clip by the whole response's ratio, the geometric mean of its tokens' (arXiv 2507.18071).
+
+    The ratio's gradient reaches every token by itself (straight through). `clip.dual` is not used. The
+    arguments and the result are those of `ppo_clip`; the paper's bounds are 3e-4 and 4e-4.
+    """
+    log_ratio, weight = masked(logprobs - old_logprobs, mask), masked(advantages, mask)
+    mean = log_ratio.sum(-1, keepdim=True) / (mask != 0).sum(-1, keepdim=True).clamp(min=1)
+    through = masked(logprobs - logprobs.detach(), mask)
+    ratio = (mean.detach() + through).clamp(max=MAX_SEQUENCE_LOG_RATIO).exp()
+    losses = torch.maximum(-weight * ratio, -weight * ratio.clamp(1 - clip.low, 1 + clip.high))
+    return losses, _ratio_stats(log_ratio, ratio, weight, mask, clip)
+
+
+def cispo(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: Clip
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weigh each token by its clipped ratio, held constant: no token loses its gradient (arXiv 2506.13585).
+
+    `clip.dual` is not used. The arguments and the result are those of `ppo_clip`.
+    """
+    log_ratio, weight = masked(logprobs - old_logprobs, mask), masked(advantages, mask)
+    ratio = log_ratio.detach().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    losses = -ratio.clamp(1 - clip.low, 1 + clip.high) * weight * masked(logprobs, mask)
+    return losses, _ratio_stats(log_ratio, ratio, weight, mask, clip)
+
+
+def reinforce(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip: Clip
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weigh each token's log-probability by its advantage, without ratio or clip (Williams 1992).
+
+    `clip` is not used. The arguments and the result are those of `ppo_clip`.
+    """
+    log_ratio, weight = masked(logprobs - old_logprobs, mask), masked(advantages, mask)
+    ratio = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    return -weight * masked(logprobs, mask), _ratio_stats(log_ratio, ratio, weight, mask, NO_CLIP)
+
+
+POLICY_LOSSES: dict[str, PolicyLoss] = {
+    "ppo_clip": ppo_clip,
+    "gspo": gspo,
+    "cispo": cispo,
+    "reinforce": reinforce,
+}
 
 
 @torch.no_grad()

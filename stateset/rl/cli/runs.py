@@ -12,6 +12,7 @@ import typer
 from stateset.rl.cli import show
 from stateset.rl.cli.held_out import read_held_out
 from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.tracking.attribution import describe_attribution
 
 if TYPE_CHECKING:
     from stateset.rl.tracking.read_runs import Run
@@ -97,6 +98,8 @@ def _show_run(run: Run, as_json: bool) -> None:
         return
     for name, value in _facts(run).items():
         show.data(f"{name:<9}{value}")
+    for line in describe_attribution(run.metrics):
+        show.data(f"{'parts':<9}{line}")
     columns = ("step", "reward", "reward_std", "kl", "entropy", "completions/mean_length")
     rows = [
         [str(line["step"]), *(show.number(line.get(name)) for name in columns[1:])] for line in run.metrics

@@ -27,16 +27,44 @@ _KL = Switch("use_kl_loss", "`use_kl_loss: true`", lambda config: config.use_kl_
 _LORA = Switch("lora", "`lora: true`", lambda config: config.lora)
 _DISTRIBUTED = Switch("distributed", "`distributed: true`", lambda config: config.distributed)
 _GRPO = Switch("adv_estimator", "`adv_estimator: grpo`", lambda config: config.adv_estimator == "grpo")
+_DISCOUNTED = Switch(
+    "adv_estimator",
+    "`adv_estimator: reinforce_plus_plus` or gae",
+    lambda config: config.adv_estimator in ("reinforce_plus_plus", "gae"),
+)
+_CRITIC = Switch("adv_estimator", "`adv_estimator: gae`", lambda config: config.adv_estimator == "gae")
+_CLIPPED = Switch(
+    "loss", "a loss that clips, such as `loss: ppo_clip`", lambda config: config.loss != "reinforce"
+)
+_DUAL = Switch("loss", "`loss: ppo_clip`", lambda config: config.loss == "ppo_clip")
+_KL_LOSS = Switch(
+    "use_kl_loss",
+    "`use_kl_loss: true` and `kl_placement: loss`",
+    lambda config: config.use_kl_loss and config.kl_placement == "loss",
+)
+_DYNAMIC = Switch("dynamic_sampling", "`dynamic_sampling: true`", lambda config: config.dynamic_sampling)
+_OVERLONG = Switch("overlong_buffer", "an `overlong_buffer`", lambda config: config.overlong_buffer > 0)
 
 NEEDS: Mapping[str, Switch] = {
     "kl_loss_coef": _KL,
     "kl_loss_type": _KL,
     "kl_placement": _KL,
+    "kl_importance": _KL_LOSS,
+    "max_gen_batches": _DYNAMIC,
+    "overlong_penalty": _OVERLONG,
     "lora_rank": _LORA,
     "lora_alpha": _LORA,
     "num_gpus": _DISTRIBUTED,
     "strategy": _DISTRIBUTED,
     "norm_adv_by_std": _GRPO,
+    "gamma": _DISCOUNTED,
+    "lam": _CRITIC,
+    "critic_learning_rate": _CRITIC,
+    "value_clip": _CRITIC,
+    "clip_ratio": _CLIPPED,
+    "clip_ratio_low": _CLIPPED,
+    "clip_ratio_high": _CLIPPED,
+    "clip_ratio_dual": _DUAL,
 }
 
 
@@ -74,10 +102,20 @@ def check(config: Config, rank: Mapping[str, int], origins: Mapping[str, str]) -
 
 def _value_notices(config: Config) -> Iterator[str]:
     responses = config.batch_size * config.rollout_n
-    if config.use_kl_loss and config.kl_loss_type in ("kl", "k1"):
+    if config.use_kl_loss and config.kl_placement == "loss" and config.kl_loss_type in ("kl", "k1"):
         yield (
             f'kl_loss_type "{config.kl_loss_type}" regularises nothing as a loss: its expected gradient is '
             "zero. Use `kl_loss_type: low_var_kl+`."
+        )
+    if config.kl_importance and config.updates(responses) == 1:
+        yield (
+            "kl_importance never acts: with one optimizer update a step the probability ratio is 1; raise "
+            "ppo_epochs or lower mini_batch_size for more updates."
+        )
+    if config.loss == "gspo" and config.loss_agg_mode != "seq-mean-token-mean":
+        yield (
+            f"loss gspo with loss_agg_mode {config.loss_agg_mode} is not the paper's, where every response "
+            "weighs the same. Use `loss_agg_mode: seq-mean-token-mean`."
         )
     if config.mini_batch_size > responses:
         yield (

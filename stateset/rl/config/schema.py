@@ -34,8 +34,13 @@ Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 PlainKL = Literal["kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3"]
 StraightThroughKL = Literal["kl+", "k1+", "abs+", "mse+", "k2+", "low_var_kl+", "k3+"]
-KLLossType = Literal[PlainKL, StraightThroughKL]
+KLLossType = Literal[PlainKL, StraightThroughKL, "full"]
+AdvEstimator = Literal[
+    "grpo", "grpo_batch_std", "rloo", "maxrl", "grpo_passk", "gdpo",
+    "reinforce_plus_plus", "reinforce_plus_plus_baseline", "gae",
+]  # fmt: skip
 LossAggMode = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
+GSPO_CLIP = {"clip_ratio_low": 3e-4, "clip_ratio_high": 4e-4}  # arXiv 2507.18071
 LEARNING_RATE = 1e-6
 LORA_LEARNING_RATE = 1e-5
 BUNDLED_TICKETS = "support_tickets"  # a dataset's name, alone or with /train, /validation, /test
@@ -164,12 +169,46 @@ class Config(BaseModel):
     max_prompt_length: Count = Field(2048, description="Most tokens of a prompt; a longer one is refused.")
     max_response_length: Count = Field(256, description="Most tokens of one response.")
 
-    adv_estimator: Literal["grpo", "rloo"] = Field("grpo", description="How rewards become advantages.")
+    dynamic_sampling: bool = Field(
+        False, description="Replaces groups whose rewards are all equal by groups of other prompts (DAPO)."
+    )
+    max_gen_batches: PositiveInt = Field(
+        3, le=1000, description="Most rounds of sampling in one step of `dynamic_sampling`."
+    )
+    retire_pass_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Prompts whose mean quality reaches this (such as 0.9) are not asked again; null: all.",
+    )
+    mask_truncated: bool = Field(
+        False, description="Responses cut off at `max_response_length` are compared, but do not train."
+    )
+    overlong_buffer: NonNegativeInt = Field(
+        0, description="Last tokens of `max_response_length` over which a penalty grows; 0: no penalty."
+    )
+    overlong_penalty: PositiveFloat = Field(
+        1.0, description="What a response of `max_response_length` tokens loses."
+    )
+
+    adv_estimator: AdvEstimator = Field("grpo", description="How rewards become advantages.")
     norm_adv_by_std: bool = Field(
         True,
         description="Divides advantages by the group's standard deviation; false: reward minus mean.",
     )
-    loss: Literal["ppo_clip"] = Field("ppo_clip", description="The policy loss.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount a token of `reinforce_plus_plus` and `gae`.")
+    lam: float = Field(
+        0.95, ge=0, le=1, description="Of `gae`: 0 trusts the critic's next value, 1 the rewards."
+    )
+    critic_learning_rate: PositiveFloat = Field(
+        1e-5, le=1, description="Peak learning rate of the critic of `gae`; the schedule is the policy's."
+    )
+    value_clip: PositiveFloat = Field(
+        0.5, description="How far the critic's value may move in one training step, unclipped."
+    )
+    loss: Literal["ppo_clip", "gspo", "cispo", "reinforce"] = Field(
+        "ppo_clip", description="The policy loss; gspo clips at 3e-4 and 4e-4 unless a clip is given."
+    )
     clip_ratio: Ratio = Field(0.2, description="How far a token's probability ratio may move unclipped.")
     clip_ratio_low: Ratio | None = Field(None, description="Lower distance; null: `clip_ratio`.")
     clip_ratio_high: PositiveFloat | None = Field(None, description="Upper distance; null: `clip_ratio`.")
@@ -179,9 +218,15 @@ class Config(BaseModel):
     use_kl_loss: bool = Field(False, description="Adds a KL term that holds the policy near its start.")
     kl_loss_coef: Weight = Field(0.001, description="Weight of the KL term.")
     kl_loss_type: KLLossType = Field(
-        "low_var_kl+", description="KL estimate; `+` keeps its value and takes the gradient that is right."
+        "low_var_kl+",
+        description="KL estimate; `+` keeps its value and takes the gradient that is right; full is exact.",
     )
-    kl_placement: Literal["loss"] = Field("loss", description="Where the KL term enters.")
+    kl_placement: Literal["loss", "reward"] = Field(
+        "loss", description="Where the KL term enters; in the reward it is of the kind `kl`."
+    )
+    kl_importance: bool = Field(
+        False, description="Weighs the KL term of a later update by the probability ratio, at most 2."
+    )
     loss_agg_mode: LossAggMode = Field(
         "token-mean",
         description="How token losses become one; seq-mean-token-sum-norm divides by max_response_length.",
@@ -199,6 +244,17 @@ class Config(BaseModel):
     )
 
     _provenance: Provenance = PrivateAttr(default_factory=Provenance)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_that_follow(cls, values: Any) -> Any:
+        """Defaults of keys that were not given, where another key decides them."""
+        values = dict(values)
+        if values.get("loss") == "gspo" and not any(key.startswith("clip_ratio") for key in values):
+            values |= GSPO_CLIP
+        if values.get("kl_placement") == "reward":
+            values.setdefault("kl_loss_type", "kl")
+        return values
 
     @field_validator("learning_rate", mode="before")
     @classmethod
@@ -222,6 +278,24 @@ class Config(BaseModel):
         raise ConfigError(
             f"mini_batch_size {self.mini_batch_size} is no multiple of rollout_n {self.rollout_n}: "
             f"mini-batches count responses and hold whole groups. Set mini_batch_size to {nearest}."
+        )
+
+    @model_validator(mode="after")
+    def _check_overlong(self) -> Config:
+        if self.overlong_buffer <= self.max_response_length:
+            return self
+        raise ConfigError(
+            f"overlong_buffer {self.overlong_buffer} is more than max_response_length "
+            f"{self.max_response_length}, of which it is the end: lower it."
+        )
+
+    @model_validator(mode="after")
+    def _check_kl_placement(self) -> Config:
+        if self.kl_placement == "loss" or self.kl_loss_type in ("kl", "k1"):
+            return self
+        raise ConfigError(
+            f"kl_placement reward takes the kind `kl`, and kl_loss_type is {self.kl_loss_type}: a penalty on "
+            "the reward has no gradient of its own, only the unbiased value is right. Remove kl_loss_type."
         )
 
     @model_validator(mode="after")

@@ -89,6 +89,11 @@ class Batch:
             sampler_logprobs=self.sampler_logprobs.to(device),
         )
 
+    def mean(self, values: Tensor) -> Tensor:
+        """[B, T] -> [B]: the mean over each response's masked tokens, 0 without any."""
+        inside = self.mask.to(values) != 0
+        return values.where(inside, 0.0).sum(-1) / inside.sum(-1).clamp(min=1)
+
     def num_tokens(self, group: int) -> int:
         """Tokens that one forward of this group computes: its prompt once and all of its responses."""
         return len(self.prompts[group]) + int(self.lengths[self.groups == group].sum())

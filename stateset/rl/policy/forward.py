@@ -28,26 +28,36 @@ def shared_logprobs(
     Returns:
         [B, T] twice, float32, 0 outside `batch.mask`.
     """
-    device = batch.token_ids.device
-    prompt_lengths = torch.tensor([len(p) for p in batch.prompts], device=device)
-    layout = SharedPrefix(prompt_lengths, batch.lengths, batch.groups, head.weight.dtype)
-    steps = torch.arange(batch.token_ids.shape[1], device=device)
-    prompt_ids = torch.tensor([token for prompt in batch.prompts for token in prompt], device=device)
-    inputs = batch.token_ids[steps < (batch.lengths - 1)[:, None]]
-    hidden = module.base_model(
-        input_ids=torch.cat([prompt_ids, inputs])[None],
-        attention_mask=NO_MASK,
-        position_ids=layout.positions,
-        use_cache=False,
-        layout=layout,
-    ).last_hidden_state[0]
-    return _score(hidden, layout.predictors, head, batch, temperature)
+    return scored(shared_hidden(module, head.weight.dtype, batch), head, batch, temperature)
 
 
 def plain_logprobs(
     module: PreTrainedModel, head: Head, batch: Batch, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """The same as `shared_logprobs`, one padded row a response."""
+    return scored(plain_hidden(module, batch), head, batch, temperature)
+
+
+def shared_hidden(module: PreTrainedModel, dtype: torch.dtype, batch: Batch) -> Tensor:
+    """[N, D]: the last layer's state that predicts each masked response token, row after row."""
+    device = batch.token_ids.device
+    prompt_lengths = torch.tensor([len(p) for p in batch.prompts], device=device)
+    layout = SharedPrefix(prompt_lengths, batch.lengths, batch.groups, dtype)
+    steps = torch.arange(batch.token_ids.shape[1], device=device)
+    prompt_ids = torch.tensor([token for prompt in batch.prompts for token in prompt], device=device)
+    inputs = batch.token_ids[steps < (batch.lengths - 1)[:, None]]
+    hidden: Tensor = module.base_model(
+        input_ids=torch.cat([prompt_ids, inputs])[None],
+        attention_mask=NO_MASK,
+        position_ids=layout.positions,
+        use_cache=False,
+        layout=layout,
+    ).last_hidden_state[0]
+    return hidden[layout.predictors[torch.nonzero(batch.mask, as_tuple=True)]]
+
+
+def plain_hidden(module: PreTrainedModel, batch: Batch) -> Tensor:
+    """The same as `shared_hidden`, one padded row a response."""
     device = batch.token_ids.device
     lengths = batch.lengths.tolist()
     rows = [
@@ -58,19 +68,20 @@ def plain_logprobs(
     row_lengths = torch.tensor([len(row) for row in rows], device=device)
     attention_mask = (torch.arange(input_ids.shape[1], device=device) < row_lengths[:, None]).long()
     output = module.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-    hidden = output.last_hidden_state.flatten(0, 1)
+    hidden: Tensor = output.last_hidden_state.flatten(0, 1)
     starts = torch.arange(len(rows), device=device) * input_ids.shape[1] + row_lengths - batch.lengths - 1
     steps = torch.arange(int(batch.lengths.max()), device=device)
-    return _score(hidden, starts[:, None] + steps, head, batch, temperature)
+    return hidden[(starts[:, None] + steps)[torch.nonzero(batch.mask, as_tuple=True)]]
 
 
-def _score(
-    hidden: Tensor, predictors: Tensor, head: Head, batch: Batch, temperature: float
-) -> tuple[Tensor, Tensor]:
-    chosen = batch.mask.bool()
-    rows, steps = torch.nonzero(chosen, as_tuple=True)
-    logprobs, entropy = token_logprobs(
-        hidden[predictors[rows, steps]], batch.token_ids[rows, steps], head, temperature
-    )
-    empty = torch.zeros(batch.mask.shape, dtype=torch.float32, device=hidden.device)
-    return empty.masked_scatter(chosen, logprobs), empty.masked_scatter(chosen, entropy)
+def scored(hidden: Tensor, head: Head, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies [B, T] from the states [N, D] that predict the masked tokens."""
+    targets = batch.token_ids[batch.mask.bool()]
+    logprobs, entropy = token_logprobs(hidden, targets, head, temperature)
+    return spread(logprobs, batch.mask), spread(entropy, batch.mask)
+
+
+def spread(values: Tensor, mask: Tensor) -> Tensor:
+    """[N] values of the masked tokens -> [B, T] float32, 0 elsewhere."""
+    empty = torch.zeros(mask.shape, dtype=torch.float32, device=values.device)
+    return empty.masked_scatter(mask.bool(), values)

@@ -18,8 +18,10 @@ from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.critic import Critic
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
+from stateset.rl.policy.trace import Fixed, UpdateTrace
 
 GPU_MICRO_BATCH_TOKENS = 16_384
 MAX_CORRECTION = 2.0  # bound on the importance weight between sampler and trainer
@@ -43,7 +45,21 @@ class Learner:
             policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
         )
         self._sampler_checked = False
+        self.trace: list[UpdateTrace] = []  # of the latest update
         self.micro_batch_tokens = micro_batch_tokens(config, policy)
+        self.critic: Critic | None = None
+        if config.adv_estimator == "gae":
+            self.critic = Critic(policy, config, self.micro_batch_tokens)
+
+    def before(self, batch: Batch, num_steps: int) -> Fixed:
+        """What `num_steps` optimizer steps on this batch need and do not change."""
+        in_reward = self.config.use_kl_loss and not self._kl_in_loss
+        sampled_kl = self.reference is not None and self.config.kl_loss_type != "full"
+        return Fixed(
+            old=self._logprobs(batch) if num_steps > 1 or in_reward else None,
+            reference=self._logprobs(batch, self.reference) if sampled_kl else None,
+            values=self.critic.values(batch) if self.critic is not None else None,
+        )
 
     def update(
         self,
@@ -51,21 +67,26 @@ class Learner:
         advantages: Tensor,
         plan: Sequence[Sequence[int]],
         learning_rates: Sequence[float],
+        fixed: Fixed | None = None,
     ) -> dict[str, float]:
         """Take every optimizer step that one rollout batch gives.
 
         Args:
             batch: B responses of whole groups, on the policy's device.
-            advantages: [B].
+            advantages: [B] or [B, T].
             plan: the groups of each optimizer step, from `optimizer_steps`.
             learning_rates: one an optimizer step.
+            fixed: from `before`, where it was asked for already.
         Returns:
             What the update measured, by logged name.
         Raises:
             TrainingError: a non-finite gradient, or sampler and trainer disagree in the run's first step.
         """
         try:
-            return self._update(batch, advantages, plan, learning_rates)
+            fixed = fixed or self.before(batch, len(plan))
+            if advantages.dim() == 1:
+                advantages = advantages[:, None].expand_as(batch.mask)
+            return self._update(batch, advantages, plan, learning_rates, fixed)
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
             raise
@@ -76,11 +97,15 @@ class Learner:
         advantages: Tensor,
         plan: Sequence[Sequence[int]],
         learning_rates: Sequence[float],
+        fixed: Fixed,
     ) -> dict[str, float]:
         tally = _Tally()
-        old = self._logprobs(batch) if len(plan) > 1 else None
-        reference = self._logprobs(batch, self.reference) if self.reference is not None else None
+        self.trace = []
+        if fixed.old is not None and fixed.reference is not None and not self._kl_in_loss:
+            kl = kl_penalty(fixed.old, fixed.reference, "low_var_kl")
+            tally.tokens("kl", kl, batch.mask)
         for groups, rate in zip(plan, learning_rates, strict=True):
+            self.trace.append(UpdateTrace(tuple(groups), torch.full_like(batch.mask, math.nan)))
             rows = batch.rows_of(groups)
             weights = torch.zeros_like(batch.mask)
             norm = self.config.max_response_length if self._mode.endswith("norm") else None
@@ -88,22 +113,38 @@ class Learner:
             for part in micro_batches(
                 batch, self._with_signal(batch, advantages, groups), self.micro_batch_tokens
             ):
-                self._accumulate(batch, part, weights, advantages, old, reference, tally)
+                self._accumulate(batch, part, weights, advantages, fixed, tally)
             self._check_sampler(tally)
             tally.add("grad_norm", self.optimizer.step(rate))
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
 
+    def update_critic(
+        self,
+        batch: Batch,
+        returns: Tensor,
+        fixed: Fixed,
+        plan: Sequence[Sequence[int]],
+        learning_rates: Sequence[float],
+    ) -> dict[str, float]:
+        """The critic's steps on the same batch: `returns` [B, T] are what its values should have been."""
+        assert self.critic is not None, "gae has one"
+        assert fixed.values is not None, "and asked it before"
+        return self.critic.update(batch, returns.to(batch.mask), fixed.values, plan, learning_rates)
+
     def begin(self) -> None:
-        """Begin from the weights as they are now: the optimizer's moments and the KL reference are new."""
+        """Begin from the weights as they are now: optimizer moments, KL reference and critic are new."""
         self.optimizer.forget()
+        if self.critic is not None:
+            self.critic = Critic(self.policy, self.config, self.micro_batch_tokens)
         if self.reference is not None:
             self.reference = self.policy.snapshot()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything here that the next update depends on, under flat names."""
         reference = {f"reference/{name}": tensor for name, tensor in (self.reference or {}).items()}
-        return self.optimizer.state_tensors() | reference
+        critic = {} if self.critic is None else self.critic.state_tensors()
+        return self.optimizer.state_tensors() | reference | critic
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_tensors`.
@@ -111,19 +152,25 @@ class Learner:
         Raises:
             CheckpointError: they belong to another model, adapter or KL setting; nothing was changed.
         """
-        fixed = ("master/", "reference/")
+        fixed = ("master/", "reference/", "critic/master/")
         own = {name: t.shape for name, t in self.state_tensors().items() if name.startswith(fixed)}
         given = {name: t.shape for name, t in tensors.items() if name.startswith(fixed)}
         if own != given:
             example = min(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
             raise CheckpointError(
                 f"the checkpoint does not fit these settings (first difference: {example}): resume with the "
-                "model, `lora`, `lora_rank` and `use_kl_loss` that the run began with"
+                "model, `lora`, `lora_rank`, `use_kl_loss` and `adv_estimator` that the run began with"
             )
         self.optimizer.load_state_tensors(tensors)
+        if self.critic is not None:
+            self.critic.load_state_tensors(tensors)
         if self.reference is not None:
             device = self.policy.device
             self.reference = {name: tensors[f"reference/{name}"].to(device) for name in self.reference}
+
+    @property
+    def _kl_in_loss(self) -> bool:
+        return self.config.use_kl_loss and self.config.kl_placement == "loss"
 
     @property
     def _mode(self) -> str:
@@ -131,7 +178,7 @@ class Learner:
 
     def _with_signal(self, batch: Batch, advantages: Tensor, groups: Sequence[int]) -> list[int]:
         """Groups whose forward can change anything; the others count in the weights alone."""
-        if self.reference is not None or self.config.entropy_coef:
+        if self._kl_in_loss or self.config.entropy_coef:
             return list(groups)
         return [g for g in groups if bool(advantages[batch.groups == g].any())]
 
@@ -141,20 +188,26 @@ class Learner:
         groups: Sequence[int],
         weights: Tensor,
         advantages: Tensor,
-        old: Tensor | None,
-        reference: Tensor | None,
+        fixed: Fixed,
         tally: _Tally,
     ) -> None:
         """Forward and backward of one micro-batch."""
         rows, part, config = batch.rows_of(groups), batch.select(groups), self.config
         weights = weights[rows]
-        logprobs, entropy = self.policy.logprobs(part, config.temperature)
-        before = logprobs.detach() if old is None else old[rows]
+        exact_kl: Tensor | None = None
+        if self._kl_in_loss and config.kl_loss_type == "full":
+            logprobs, entropy, exact_kl = self.policy.logprobs_and_kl(
+                part, config.temperature, self.reference or {}
+            )
+        else:
+            logprobs, entropy = self.policy.logprobs(part, config.temperature)
+        self.trace[-1].logprobs[rows] = logprobs.detach()
+        before = logprobs.detach() if fixed.old is None else fixed.old[rows]
         low, high = config.clip_bounds
         losses, stats = POLICY_LOSSES[config.loss](
             logprobs,
             before,
-            advantages[rows, None].expand_as(logprobs),
+            advantages[rows],
             part.mask,
             Clip(low, high, config.clip_ratio_dual),
         )
@@ -162,10 +215,12 @@ class Learner:
         if not self.exact_sampler:
             losses = losses * gap.clamp(max=math.log(MAX_CORRECTION)).exp()
         loss = (losses * weights).sum()
-        if reference is not None:
-            kl = kl_penalty(logprobs, reference[rows], config.kl_loss_type)
+        if self._kl_in_loss:
+            kl, shown = self._kl(logprobs, exact_kl, fixed, rows)
+            if config.kl_importance:
+                kl = kl * (logprobs.detach() - before).exp().clamp(max=MAX_CORRECTION)
             loss = loss + config.kl_loss_coef * (kl * weights).sum()
-            tally.tokens("kl", kl_penalty(logprobs.detach(), reference[rows], "low_var_kl"), part.mask)
+            tally.tokens("kl", shown, part.mask)
         if config.entropy_coef:
             loss = loss - config.entropy_coef * (entropy * weights).sum()
         self.optimizer.backward(loss)
@@ -175,6 +230,17 @@ class Learner:
         tally.tokens("sampler/mean_gap", gap.abs(), part.mask)
         if gap.numel():
             tally.largest("sampler/max_gap", float(gap.abs().max()))
+
+    def _kl(
+        self, logprobs: Tensor, exact: Tensor | None, fixed: Fixed, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The penalty of each token, and what is logged: the exact KL if it is known, else its estimate."""
+        if exact is not None:
+            return exact, exact.detach()
+        assert fixed.reference is not None
+        reference = fixed.reference[rows]
+        shown = kl_penalty(logprobs.detach(), reference, "low_var_kl")
+        return kl_penalty(logprobs, reference, self.config.kl_loss_type), shown
 
     @torch.no_grad()
     def _logprobs(self, batch: Batch, weights: Weights | None = None) -> Tensor:

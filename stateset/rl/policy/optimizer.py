@@ -8,37 +8,53 @@ changes it, and the compute weights are rounded from it afterwards.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stateset.rl.errors import TrainingError
-from stateset.rl.policy.policy import Policy
+
+
+class Trainable(Protocol):
+    """What an optimizer needs of a model."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What forward and backward compute in."""
+
+    def trainable(self) -> Mapping[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
 
 
 class PolicyOptimizer:
     """One optimizer step at a time; `learning_rate` is given to each.
 
     Args:
-        policy: whose trainable weights are stepped.
+        model: whose trainable weights are stepped: a policy or a critic.
         betas: AdamW's.
         weight_decay: applied to matrices only, not to norms and biases.
         max_grad_norm: gradients are scaled down to this global norm; 0 switches it off.
     """
 
     def __init__(
-        self, policy: Policy, *, betas: tuple[float, float], weight_decay: float, max_grad_norm: float
+        self, model: Trainable, *, betas: tuple[float, float], weight_decay: float, max_grad_norm: float
     ) -> None:
-        self.parameters = policy.trainable()
+        self.parameters = model.trainable()
         self.masters = {name: _master(p) for name, p in self.parameters.items()}
         self.max_grad_norm = max_grad_norm
         matrices = [m for m in self.masters.values() if m.ndim >= 2]
         others = [m for m in self.masters.values() if m.ndim < 2]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-        fused = policy.device.type in ("cpu", "cuda")
+        fused = model.device.type in ("cpu", "cuda")
         self.adamw = torch.optim.AdamW([g for g in groups if g["params"]], betas=betas, fused=fused)
-        scaled = policy.dtype == torch.float16
-        self.scaler = torch.amp.GradScaler(policy.device.type, enabled=scaled)
+        scaled = model.dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(model.device.type, enabled=scaled)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of one micro-batch's loss to the masters (scaled up where the dtype is fp16)."""

@@ -18,8 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from stateset.rl.errors import ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
-from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
-from stateset.rl.policy.logprobs import Head
+from stateset.rl.policy.forward import plain_hidden, scored, shared_hidden, spread
+from stateset.rl.policy.logprobs import Head, token_kl
 from stateset.rl.types import Message, Task
 
 Weights = dict[str, Tensor]
@@ -89,10 +89,26 @@ class Policy:
 
     def logprobs(self, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies [B, T] of the masked response tokens (float32, 0 elsewhere)."""
-        forward = shared_logprobs if self._shares(batch) else plain_logprobs
-        return forward(self.module, self.head, batch, temperature)
+        return scored(self._hidden(batch), self.head, batch, temperature)
 
-    def _shares(self, batch: Batch) -> bool:
+    def logprobs_and_kl(
+        self, batch: Batch, temperature: float, reference: Weights
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`logprobs`, and the exact KL to other weights [B, T], over the whole vocabulary in chunks."""
+        with torch.no_grad(), self.using(reference):
+            reference_hidden = self._hidden(batch)
+            reference_head = self.head.detached()
+        hidden = self._hidden(batch)
+        kl = token_kl(hidden, reference_hidden, self.head, reference_head, temperature)
+        return (*scored(hidden, self.head, batch, temperature), spread(kl, batch.mask))
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        if self.shares(batch):
+            return shared_hidden(self.module, self.head.weight.dtype, batch)
+        return plain_hidden(self.module, batch)
+
+    def shares(self, batch: Batch) -> bool:
+        """Whether the prompts of this batch are computed once per group."""
         longest = max(len(p) for p in batch.prompts) + batch.token_ids.shape[1]
         return self.shares_prefix and longest <= self.window
 

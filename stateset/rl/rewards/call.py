@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stateset.rl.errors import ConfigError
@@ -42,6 +42,7 @@ class RewardCall:
         batched: takes all responses of a group at once.
         is_async: `function` is a coroutine function.
         bounds: the lowest and highest reward, or None.
+        weights: of the reward's parts by name (its `weights` or `criteria`), or None.
 
     Raises:
         ConfigError: not callable by the rule above, or it asks for `verified` and there is no verifier.
@@ -51,6 +52,7 @@ class RewardCall:
         self.function, is_method = _entry(reward)
         self.name = _name(reward)
         self.bounds = _bounds(reward, self.name)
+        self.weights = _weights(reward)
         self._meanings = _meanings(self.function, self.name, is_method)
         self._verify = make_verifier(verifier) if verifier is not None else None
         self.batched = "completions" in self._meanings.values()
@@ -91,6 +93,14 @@ class RewardCall:
         """
         values = to_values(result, self.name, unit) if self.batched else [result]
         return tuple(to_score(value, self.name, sample) for value, sample in zip(values, unit, strict=True))
+
+
+def _weights(reward: Any) -> dict[str, float] | None:
+    for name in ("weights", "criteria"):
+        found = getattr(reward, name, None)
+        if isinstance(found, Mapping) and all(isinstance(value, int | float) for value in found.values()):
+            return {str(part): float(weight) for part, weight in found.items()}
+    return None
 
 
 def _samples(group: RolloutGroup) -> list[Sample]:

@@ -39,6 +39,7 @@ class RewardScorer:
     Attributes:
         name: the reward's module and name.
         bounds: the reward's lowest and highest value, or None.
+        weights: of its parts by name, where the reward says so (`weights` or `criteria`), else None.
         notice: one line for the user, or None.
         failures: responses that could not be scored so far, by "raised", "timed out" and "crashed".
         first_failure: the first of them, with its task and the reason, or None.
@@ -64,6 +65,7 @@ class RewardScorer:
         self._ever_worked = False
         self.name = self._call.name
         self.bounds = self._call.bounds
+        self.weights = self._call.weights
         self.failures: Counter[str] = Counter()
         self.first_failure: str | None = None
         self.notice: str | None = None

@@ -31,7 +31,7 @@ def measure(
     values = {
         "reward": reward,
         "reward_std": _mean([statistics.stdev(group) for group in comparable]),
-        "quality_score": _quality(reward, bounds),
+        "quality_score": quality(reward, bounds),
         "rewards/unscored": float(sum(len(g.scores) for g in scored) - len(rewards)),
         **_signal(groups, bounds),
         **_parts(scored),
@@ -51,7 +51,7 @@ def measure(
 def _signal(groups: Sequence[Sequence[float]], bounds: tuple[float, float] | None) -> dict[str, float]:
     """Shares of groups that teach nothing: all, and those whose equal rewards are high or low."""
     flat = [group for group in groups if len(set(group)) < 2]
-    qualities = [_quality(group[0], bounds) for group in flat if group]
+    qualities = [quality(group[0], bounds) for group in flat if group]
     count = max(1, len(groups))
     return {
         "frac_reward_zero_std": len(flat) / count,
@@ -86,7 +86,8 @@ def _lengths(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     }
 
 
-def _quality(reward: float, bounds: tuple[float, float] | None) -> float:
+def quality(reward: float, bounds: tuple[float, float] | None) -> float:
+    """A reward mapped from its bounds to [0, 1]; 0.5 without bounds, or with equal ones."""
     if bounds is None or bounds[0] >= bounds[1]:
         return 0.5
     return min(1.0, max(0.0, (reward - bounds[0]) / (bounds[1] - bounds[0])))

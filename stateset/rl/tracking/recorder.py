@@ -90,9 +90,15 @@ class Recorder:
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - started
 
-    def step(self, metrics: StepMetrics, groups: Sequence[ScoredGroup], advantages: Sequence[float]) -> None:
-        """A training step is done: `advantages` has one entry a response, in the order of `groups`."""
-        self._run.step(metrics, groups, advantages, self._since_last())
+    def step(
+        self,
+        metrics: StepMetrics,
+        groups: Sequence[ScoredGroup],
+        advantages: Sequence[float],
+        trace: Sequence[Mapping[str, object]],
+    ) -> None:
+        """A training step is done; arguments as in `RunDirectory.step`."""
+        self._run.step(metrics, groups, advantages, trace, self._since_last())
         self._terminal.step(metrics)
         for tracker in self._trackers:
             tracker.log(metrics)

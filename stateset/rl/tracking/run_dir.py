@@ -7,6 +7,7 @@
     timings.jsonl          one line a step: when it ended, its seconds and CPU seconds, those of each phase
     events.jsonl           notices, warnings, checkpoints: step, kind, message
     rollouts/step_00010.jsonl   one line a group: prompt, responses, scores, advantages, token ids
+    updates/step_00010.jsonl    what the step's optimizer steps computed with: masks, log-probabilities
     eval/step_00020.jsonl       the same for held-out tasks; eval/summary.jsonl has one line an evaluation
     checkpoints/           written by `checkpoint.py`
 
@@ -59,7 +60,7 @@ class RunDirectory:
         with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, _take_lock(path))
-            for folder in ("rollouts", "eval", "checkpoints"):
+            for folder in ("rollouts", "updates", "eval", "checkpoints"):
                 (path / folder).mkdir(exist_ok=True)
         run._write_config(config)
         run._write_manifest(
@@ -76,6 +77,8 @@ class RunDirectory:
         """
         manifest = dict(read_run(path).manifest)
         run = cls(path, _take_lock(path))
+        with _writing(path):
+            (path / "updates").mkdir(exist_ok=True)  # a run of an earlier version has none
         run._write_config(config)
         run._write_manifest(manifest | {"status": "running", "ended": None, "error": None})
         return run
@@ -85,6 +88,7 @@ class RunDirectory:
         metrics: StepMetrics,
         groups: Sequence[ScoredGroup],
         advantages: Sequence[float],
+        trace: Sequence[Mapping[str, Any]],
         seconds: Mapping[str, float],
     ) -> None:
         """Record one training step.
@@ -93,6 +97,7 @@ class RunDirectory:
             metrics: what it measured.
             groups: its scored groups.
             advantages: [B], one a response, in the order of `groups`.
+            trace: what its optimizer steps computed with, the first line what did not change between them.
             seconds: of each phase, `total` and `cpu`.
         """
         remaining = iter(advantages)
@@ -101,6 +106,7 @@ class RunDirectory:
             for g in groups
         ]
         self._write_lines(f"rollouts/{_name(metrics.step)}", lines)
+        self._write_lines(f"updates/{_name(metrics.step)}", trace)
         self.timing(metrics.step, seconds)
         self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
 
@@ -146,7 +152,7 @@ class RunDirectory:
                 kept = [to_json(line) + "\n" for line in read_jsonl(path) if line["step"] <= step]
                 with _writing(path):
                     write_text_atomic(path, "".join(kept))
-        for folder in ("rollouts", "eval"):
+        for folder in ("rollouts", "updates", "eval"):
             for path in (self.path / folder).glob("step_*.jsonl"):
                 if step_of(path) > step:
                     path.unlink()

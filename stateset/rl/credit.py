@@ -1,0 +1,141 @@
+"""From scores to the advantage of every token, with the estimator that the settings name.
+
+The formulas are in `algorithm/advantages.py`; here they get what they ask for: rewards, the parts of rewards,
+masks, and the KL penalty where it belongs to the reward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from stateset.rl.algorithm.advantages import ADVANTAGES, at_last_token, gae, trainable_rows
+from stateset.rl.algorithm.attribution import attribute
+from stateset.rl.config.schema import Config
+from stateset.rl.errors import RewardError
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.trace import Fixed
+from stateset.rl.types import ScoredGroup
+
+SCALED_DISTANCES = ("grpo", "grpo_batch_std", "rloo", "maxrl")  # estimators that `attribute` can split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """Both [B, T], float64, on the CPU.
+
+    Attributes:
+        advantages: the same on all tokens of a response where the estimator compares whole responses.
+        returns: what the critic should have said; None without one.
+        attribution: how much of the update each weighted part of the reward answers for, by logged name.
+    """
+
+    advantages: Tensor
+    returns: Tensor | None = None
+    attribution: Mapping[str, float] = field(default_factory=dict)
+
+
+def token_advantages(
+    config: Config,
+    scored: Sequence[ScoredGroup],
+    batch: Batch,
+    fixed: Fixed,
+    weights: Mapping[str, float] | None = None,
+) -> Credit:
+    """What each token of a step is worth.
+
+    Args:
+        config: names the estimator.
+        scored: the step's groups, B responses in all.
+        batch: the same responses; the mask is 0 in rows that must not train.
+        fixed: holds what `kl_placement: reward` and `gae` need.
+        weights: of the reward's parts by name, for `gdpo`; a part without one counts 0. None: all count 1.
+
+    Raises:
+        RewardError: `gdpo` without parts.
+    """
+    rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
+    groups, mask = batch.groups.cpu(), batch.mask.cpu()
+    penalty = _penalty(config, fixed)
+    estimator: Callable[..., Tensor] = ADVANTAGES[config.adv_estimator]
+    match config.adv_estimator:
+        case "reinforce_plus_plus" | "gae":
+            tokens = at_last_token(rewards, mask)
+            paid = tokens if penalty is None else tokens - penalty
+            if config.adv_estimator == "reinforce_plus_plus":
+                return Credit(advantages=estimator(paid, mask, gamma=config.gamma))
+            assert fixed.values is not None, "the critic's, made before"
+            values = fixed.values.cpu().double()
+            advantages, returns = gae(paid, values, mask, gamma=config.gamma, lam=config.lam)
+            return Credit(advantages=advantages, returns=returns)
+        case "reinforce_plus_plus_baseline":
+            advantages = estimator(rewards, groups, mask)
+        case "gdpo":
+            components, factors = _components(scored, rewards, weights)
+            advantages = estimator(components, factors, groups)[:, None]
+        case "grpo":
+            advantages = estimator(rewards, groups, norm_by_std=config.norm_adv_by_std)[:, None]
+        case _:
+            advantages = estimator(rewards, groups)[:, None]
+    shares = {}
+    if weights is not None and config.adv_estimator in SCALED_DISTANCES:
+        shares = _attribution(scored, rewards, advantages[:, 0], weights, groups)
+    if penalty is not None:  # the task's rewards alone decide what is above average, and by how much
+        costs = torch.where(mask != 0, penalty, 0.0).sum(-1)
+        costs = torch.where(trainable_rows(rewards, groups), costs, math.nan)
+        advantages = advantages - ADVANTAGES["grpo"](costs, groups, norm_by_std=False)[:, None]
+    return Credit(advantages=advantages.expand(mask.shape), attribution=shares)
+
+
+def _attribution(
+    scored: Sequence[ScoredGroup],
+    rewards: Tensor,
+    advantages: Tensor,
+    weights: Mapping[str, float],
+    groups: Tensor,
+) -> dict[str, float]:
+    present = {name for group in scored for score in group.scores for name in score.parts}
+    names = [name for name in weights if name in present]
+    if not names:
+        return {}
+    components, factors = _components(scored, rewards, {name: weights[name] for name in names})
+    found = attribute(advantages, rewards, components, factors, groups)
+    shares = zip([*names, "rest"], found.shares.tolist(), strict=True)
+    pairs = combinations(range(len(names)), 2)
+    return {f"attribution/{name}": share for name, share in shares} | {
+        f"attribution/conflict/{names[a]}|{names[b]}": float(found.conflicts[a, b]) for a, b in pairs
+    }
+
+
+def _penalty(config: Config, fixed: Fixed) -> Tensor | None:
+    """[B, T]: what each token costs the reward, None where the KL is elsewhere."""
+    if not config.use_kl_loss or config.kl_placement != "reward":
+        return None
+    assert fixed.old is not None, "fixed_logprobs computes it for this placement"
+    assert fixed.reference is not None, "and this one"
+    return config.kl_loss_coef * (fixed.old - fixed.reference).cpu().double()
+
+
+def _components(
+    scored: Sequence[ScoredGroup], rewards: Tensor, weights: Mapping[str, float] | None
+) -> tuple[Tensor, Tensor]:
+    """Parts [B, K] and their weights [K]; a response without a total or a part has NaN there."""
+    scores = [score for group in scored for score in group.scores]
+    found = dict.fromkeys(name for score in scores for name in score.parts)
+    names = list(found) if weights is None else [name for name in weights if name in found]
+    if not names:
+        raise RewardError(
+            "adv_estimator gdpo standardises each part of a reward, and this reward has none"
+            f"{' with a weight' if found else ''}: return Score(total, parts={{...}}), or take another one"
+        )
+    parts = [[score.parts.get(name, math.nan) for name in names] for score in scores]
+    components = torch.tensor(parts, dtype=torch.float64)
+    factors = [1.0 if weights is None else float(weights[name]) for name in names]
+    return torch.where(rewards.isnan()[:, None], math.nan, components), torch.tensor(
+        factors, dtype=torch.float64
+    )
