@@ -288,6 +288,35 @@ def test_plan_counts_and_advises(inside: Project, capsys) -> None:
     assert "advice: 8 rows: 300 or more good ones are recommended." in text
 
 
+def test_plan_tries_the_model(inside: Project, capsys) -> None:
+    settings = (f"model={inside.model}", "batch_size=2", *SMALL)
+    command = (
+        "plan",
+        "project.yaml",
+        *settings,
+        "--measure",
+        "--probe",
+        "3",
+        "--prompts",
+        "4",
+        "--price",
+        "2",
+    )
+    found = json.loads(call(capsys, *command, "--json").out)
+    assert found["total_seconds"] == pytest.approx(found["step_seconds"] * found["total_steps"])
+    assert found["cost"] == pytest.approx(2 * found["total_seconds"] / 3600)
+    assert found["memory_bytes"]["weights"] > 0
+    assert [one["n"] for one in found["no_signal"]] == [2, 4, 8, 16, 32]
+    text = call(capsys, *command).out
+    assert "4 prompts x 3 samples: right in" in text
+    assert "advice: rollout_n" in text
+    assert "time: " in text
+    assert "test rows" in text
+    refused = call(capsys, "plan", "project.yaml", *settings, "--probe", "1")
+    assert refused.code == 2
+    assert "sample two or more" in refused.err
+
+
 def test_doctor_says_what_to_do_and_fails_only_where_training_is_impossible(capsys, monkeypatch) -> None:
     well = call(capsys, "doctor", "--json")
     assert well.code == 0

@@ -1,6 +1,7 @@
 """The settings themselves: defaults, types, contradictions, and keys without effect."""
 
 import copy
+import json
 import math
 import pickle
 
@@ -57,7 +58,7 @@ DEFAULTS = {
     **{"loss": "ppo_clip", "clip_ratio": 0.2, "clip_ratio_dual": 3, "kl_loss_coef": 0.001, "entropy_coef": 0},
     **{"kl_loss_type": "low_var_kl+", "kl_placement": "loss", "loss_agg_mode": "token-mean"},
     **{"dynamic_sampling": False, "max_gen_batches": 3, "retire_pass_rate": None, "mask_truncated": False},
-    **{"overlong_buffer": 0, "overlong_penalty": 1},
+    **{"overlong_buffer": 0, "overlong_penalty": 1, "max_cost": None, "price_per_hour": None},
     **{"kl_importance": False, "gamma": 1, "lam": 0.95, "critic_learning_rate": 1e-5, "value_clip": 0.5},
     **{"reward_timeout_seconds": 30, "eval_every": 20, "save_every": 50, "keep_checkpoints": 3},
 }
@@ -212,6 +213,7 @@ DEAD = {
     "strategy": "ddp",
     "norm_adv_by_std": False,
     "gamma": 0.9,
+    "price_per_hour": 2.0,
     "max_gen_batches": 5,
     "overlong_penalty": 0.5,
     "lam": 0.9,
@@ -230,6 +232,7 @@ ON = {
     "loss": "ppo_clip",
     "dynamic_sampling": True,
     "overlong_buffer": 20,
+    "max_cost": 5.0,
 }
 OFF = {
     "use_kl_loss": False,
@@ -239,6 +242,7 @@ OFF = {
     "loss": "reinforce",
     "dynamic_sampling": False,
     "overlong_buffer": 0,
+    "max_cost": None,
 }
 SWITCHES = {  # what turns a key on and off, where it is not its switch's ON and OFF
     "gamma": ("reinforce_plus_plus", "grpo"),
@@ -273,7 +277,9 @@ def test_a_key_without_effect_is_refused(key):
 @pytest.mark.parametrize("key", NEEDS)
 def test_a_key_that_a_later_layer_switched_off_is_reported(key):
     switch, with_it, without = switch_of(key)
-    config = make_config({key: DEAD[key], switch: with_it}, overrides=[f"{switch}={str(without).lower()}"])
+    config = make_config(
+        {key: DEAD[key], switch: with_it}, overrides=[f"{switch}={json.dumps(without).strip(chr(34))}"]
+    )
     assert any(f"`{key}` has no effect" in notice for notice in config.notices)
 
 
@@ -342,7 +348,7 @@ def test_notices_about_sizes_that_do_nothing():
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={
-        **{switch: st.sampled_from([ON[switch], OFF[switch]]) for switch in ON},
+        **{switch: st.sampled_from([ON[switch], OFF[switch]]) for switch in ON if switch != "max_cost"},
         "profile": st.sampled_from(list_profiles()),
         "betas": st.sampled_from([[0.9, 0.95], (0.8, 0.999)]),
         "learning_rate": st.floats(1e-9, 1e-2),

@@ -71,6 +71,8 @@ FLIPS: dict[str, Any] = {
     "kl_placement": "reward",
     "kl_importance": True,
     "gamma": 0.5,
+    "max_cost": 1e-9,
+    "price_per_hour": 1.0,
     "dynamic_sampling": True,
     "max_gen_batches": 1,
     "retire_pass_rate": 0.1,

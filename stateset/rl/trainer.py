@@ -169,7 +169,7 @@ class GRPOTrainer:
     def _loop(self, keeper: Keeper, stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
-        deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
+        deadline = time.monotonic() + 60 * (config.limit_minutes or math.inf)
         if config.warm_start is not None and not state.warm_start:
             if state.call:
                 raise ConfigError(

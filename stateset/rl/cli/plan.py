@@ -31,9 +31,17 @@ def plan(
     words: project.Words = None,
     config_file: project.ConfigFile = None,
     profile: project.Profile = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the model; time and memory of a step here.")
+    ] = False,
+    probe: Annotated[
+        int, typer.Option(metavar="K", help="Sample the model K times a prompt: how many groups will teach?")
+    ] = 0,
+    prompts: Annotated[int, typer.Option(help="Prompts that --probe takes.")] = 24,
+    price: Annotated[float | None, typer.Option(metavar="EUR", help="Price of an hour.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count the steps, updates and tokens of a run, and advise."""
+    """Count the steps, updates and tokens of a run, and advise; --measure and --probe try the model."""
     from stateset.rl.config.plan import plan as make_plan
     from stateset.rl.config.plan import supervised_steps
     from stateset.rl.data.load import load_replies, load_tasks
@@ -45,10 +53,17 @@ def plan(
     tasks = load_tasks(config.dataset)
     counted = make_plan(config, len(tasks))
     before = supervised_steps(config.warm_start, len(load_replies(config.warm_start, tasks)))
+    found = None
+    if measure or probe:
+        from stateset.rl.cli.probe import run_probe
+
+        found = run_probe(config, tasks, counted, samples=probe, prompts=prompts, price=price)
     if as_json:
-        show.data_json({**asdict(counted), "supervised_steps": before})
-    else:
-        _show(counted, before)
+        show.data_json({**asdict(counted), "supervised_steps": before, **(found.values if found else {})})
+        return
+    _show(counted, before)
+    for line in found.lines if found else ():
+        show.data(line)
 
 
 def _show(plan: Plan, supervised: int) -> None:

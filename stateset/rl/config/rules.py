@@ -43,6 +43,7 @@ _KL_LOSS = Switch(
     lambda config: config.use_kl_loss and config.kl_placement == "loss",
 )
 _DYNAMIC = Switch("dynamic_sampling", "`dynamic_sampling: true`", lambda config: config.dynamic_sampling)
+_COST = Switch("max_cost", "a `max_cost`", lambda config: config.max_cost is not None)
 _OVERLONG = Switch("overlong_buffer", "an `overlong_buffer`", lambda config: config.overlong_buffer > 0)
 
 NEEDS: Mapping[str, Switch] = {
@@ -51,6 +52,7 @@ NEEDS: Mapping[str, Switch] = {
     "kl_placement": _KL,
     "kl_importance": _KL_LOSS,
     "max_gen_batches": _DYNAMIC,
+    "price_per_hour": _COST,
     "overlong_penalty": _OVERLONG,
     "lora_rank": _LORA,
     "lora_alpha": _LORA,

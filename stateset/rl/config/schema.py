@@ -158,6 +158,12 @@ class Config(BaseModel):
     max_minutes: PositiveFloat | None = Field(
         None, description="Ends training after so many minutes, at a step's end; null: never."
     )
+    max_cost: PositiveFloat | None = Field(
+        None, description="Ends training when this much is spent, at a step's end; null: never."
+    )
+    price_per_hour: PositiveFloat | None = Field(
+        None, description="What the machine costs an hour, in the currency of `max_cost`."
+    )
     mini_batch_size: PositiveInt = Field(
         None,
         validate_default=True,
@@ -305,6 +311,19 @@ class Config(BaseModel):
         raise ConfigError(
             f"dtype {self.dtype} and mixed_precision {self.mixed_precision} are two precisions: remove one."
         )
+
+    @model_validator(mode="after")
+    def _check_cost(self) -> Config:
+        if self.max_cost is None or self.price_per_hour is not None:
+            return self
+        raise ConfigError(f"max_cost {self.max_cost} needs a price: add price_per_hour, or remove max_cost.")
+
+    @property
+    def limit_minutes(self) -> float | None:
+        """Minutes after which a `train()` call ends: `max_minutes`, or fewer if `max_cost` buys fewer."""
+        affordable = self.max_cost and self.price_per_hour and 60 * self.max_cost / self.price_per_hour
+        limits = [limit for limit in (self.max_minutes, affordable) if limit is not None]
+        return min(limits, default=None)
 
     @property
     def compute_dtype(self) -> Literal["auto", "bf16", "fp32", "fp16"]:

@@ -58,7 +58,7 @@ class Recorder:
             total_steps=last_step,
             done_steps=step,
             step_seconds=guess_step_seconds(num_parameters=num_parameters, num_tokens=tokens, device=device),
-            limit_seconds=None if config.max_minutes is None else config.max_minutes * 60,
+            limit_seconds=None if config.limit_minutes is None else config.limit_minutes * 60,
         )
         health = Health(plan.prompts_per_step)
         for earlier in read_run(run.path).metrics:

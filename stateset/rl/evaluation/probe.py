@@ -1,0 +1,203 @@
+"""What a model does in a few seconds: how fast this machine runs a step of it, how often it is right.
+
+`plan` reads both before a run starts. The timings are wall-clock seconds of the parts of one real step, made
+with throw-away weights; from them follows the time of a step with responses of another length.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+
+from stateset.rl.config.schema import Config
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.learner import Learner
+from stateset.rl.policy.policy import Policy
+from stateset.rl.rollout.collect import collect_groups
+from stateset.rl.rollout.engine import RolloutEngine, Sampling
+from stateset.rl.types import Rollout, RolloutGroup, ScoredGroup, Task
+
+Result = TypeVar("Result")
+SHORT, LONG = 4, 16  # tokens of the two rollouts whose difference is the time of a token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProbe:
+    """Seconds of the parts of one step, and the memory that it took.
+
+    Attributes:
+        prefill: of all prompts of a step.
+        decode_token: of one more token in every response.
+        update_token: forward and backward of one token, prompts counted once a group.
+        optimizer: of one optimizer step, with the weights handed to the sampler.
+        prompt_tokens: of all prompts of a step.
+        responses: of a step.
+        peak_bytes: most memory that the process (on a GPU, the device) has held.
+    """
+
+    prefill: float
+    decode_token: float
+    update_token: float
+    optimizer: float
+    prompt_tokens: int
+    responses: int
+    peak_bytes: int
+
+    def step_seconds(
+        self, response_tokens: float, *, longest: float, passes: int, updates: int, signal: float = 1.0
+    ) -> float:
+        """A step whose responses have this mean length.
+
+        Args:
+            response_tokens: mean tokens of a response.
+            longest: tokens of the longest one, to which the batch decodes, shrinking as responses end.
+            passes: over the responses (`ppo_epochs`).
+            updates: optimizer steps.
+            signal: share of groups that train.
+        """
+        decode = self.decode_token * (response_tokens + longest) / 2
+        tokens = self.prompt_tokens + self.responses * response_tokens
+        return self.prefill + decode + passes * signal * self.update_token * tokens + updates * self.optimizer
+
+
+def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Sequence[Task]) -> StepProbe:
+    """Time one step's parts on the first `batch_size` tasks; the policy's weights change.
+
+    Args:
+        policy: the model, loaded with the run's settings.
+        engine: samples with its weights.
+        config: the run's settings.
+        tasks: prompts such as those of the run.
+    """
+    chosen = list(tasks[: config.batch_size])
+    learner = Learner(policy, config, exact_sampler=True)
+    _rollouts(policy, engine, config, chosen[:1], SHORT)  # warms everything up
+    short = _timed(lambda: _rollouts(policy, engine, config, chosen, SHORT))
+    seconds, groups = _timed(lambda: _rollouts(policy, engine, config, chosen, LONG))
+    token = max(0.0, seconds - short[0]) / (LONG - SHORT)
+    longest = max(groups, key=lambda group: len(group.prompt_ids))
+    batch = Batch.from_groups([_stretched(longest, config.max_response_length)]).to(policy.device)
+    update, _ = _timed(lambda: _gradient(learner, batch))
+    step, _ = _timed(lambda: _step(learner, engine))
+    return StepProbe(
+        prefill=max(0.0, short[0] - SHORT * token),
+        decode_token=token,
+        update_token=update / batch.num_tokens(0),
+        optimizer=step,
+        prompt_tokens=sum(len(group.prompt_ids) for group in groups),
+        responses=len(groups) * config.rollout_n,
+        peak_bytes=_peak_bytes(policy.device),
+    )
+
+
+def memory_of(policy: Policy, engine: RolloutEngine, config: Config) -> dict[str, int]:
+    """Bytes that stay allocated, and the key-value cache of one step at its largest, by what they hold."""
+    trainable = sum(p.numel() for p in policy.trainable().values())
+    weights = sum(p.numel() * p.element_size() for p in policy.module.parameters())
+    shape = policy.module.config.get_text_config()
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    per_token = 2 * shape.num_hidden_layers * heads * dim * policy.dtype.itemsize
+    responses = config.batch_size * config.rollout_n
+    own = 4 if policy.dtype != torch.float32 else 0  # float32 master weights
+    found = {
+        "weights": weights,
+        "sampler's copy": weights if getattr(engine, "packs", False) else 0,
+        "master weights": own * trainable,
+        "gradients and moments": (4 + 8) * trainable,
+        "reference": trainable * policy.dtype.itemsize if config.use_kl_loss else 0,
+        "critic": 0 if config.adv_estimator != "gae" else weights + (own + 12) * trainable,
+        "key-value cache": per_token * responses * config.max_response_length,
+    }
+    return {name: size for name, size in found.items() if size}
+
+
+def sample_rewards(
+    policy: Policy,
+    engine: RolloutEngine,
+    config: Config,
+    tasks: Sequence[Task],
+    score: Callable[[Sequence[RolloutGroup]], Sequence[ScoredGroup]],
+    samples: int,
+) -> list[ScoredGroup]:
+    """`samples` scored responses to each task, sampled as in training."""
+    sampling = Sampling(
+        temperature=config.temperature, max_tokens=config.max_response_length, stop_ids=policy.stop_ids
+    )
+    groups = collect_groups(
+        engine, policy, tasks,
+        num_samples=samples, sampling=sampling, max_prompt_length=config.max_prompt_length,
+        run_seed=config.seed, purpose="probe",
+    )  # fmt: skip
+    return list(score(groups))
+
+
+def count_passes(
+    groups: Sequence[ScoredGroup], bounds: tuple[float, float] | None
+) -> tuple[list[int], float]:
+    """Right answers to each prompt, and the reward from which an answer counts as right.
+
+    That is the middle of the reward's bounds, or of the lowest and highest reward found. A prompt with an
+    unscorable answer is left out.
+    """
+    values = [group.values for group in groups if not any(map(math.isnan, group.values))]
+    flat = [value for row in values for value in row]
+    if not flat:
+        return [], math.nan
+    low, high = bounds or (min(flat), max(flat))
+    middle = (low + high) / 2
+    return [sum(value > middle for value in row) for row in values], middle
+
+
+def _rollouts(
+    policy: Policy, engine: RolloutEngine, config: Config, tasks: Sequence[Task], length: int
+) -> list[RolloutGroup]:
+    """Responses of exactly this many tokens: nothing ends them."""
+    return collect_groups(
+        engine, policy, tasks,
+        num_samples=config.rollout_n,
+        sampling=Sampling(temperature=1.0, max_tokens=length, stop_ids=frozenset()),
+        max_prompt_length=config.max_prompt_length, run_seed=0, purpose="probe",
+    )  # fmt: skip
+
+
+def _stretched(group: RolloutGroup, length: int) -> RolloutGroup:
+    """The same group with responses of the greatest length, which decides how much memory an update needs."""
+
+    def longer(rollout: Rollout) -> Rollout:
+        ids = (rollout.token_ids * (length // len(rollout.token_ids) + 1))[:length]
+        return replace(rollout, token_ids=ids, loss_mask=(1,) * length, sampler_logprobs=(0.0,) * length)
+
+    return replace(group, rollouts=tuple(map(longer, group.rollouts)))
+
+
+def _gradient(learner: Learner, batch: Batch) -> None:
+    logprobs, _ = learner.policy.logprobs(batch, learner.config.temperature)
+    learner.optimizer.backward(logprobs.sum())
+
+
+def _step(learner: Learner, engine: RolloutEngine) -> None:
+    learner.optimizer.step(0.0)
+    engine.load_weights(learner.policy)
+
+
+def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    started = time.monotonic()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic() - started, result
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

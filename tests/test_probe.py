@@ -1,0 +1,96 @@
+"""What a probe measures, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from stateset.rl.config.load import make_config
+from stateset.rl.data.load import load_tasks
+from stateset.rl.errors import ConfigError
+from stateset.rl.evaluation.probe import StepProbe, count_passes, memory_of, probe_step, sample_rewards
+from stateset.rl.policy.load import load_configured
+from stateset.rl.rollout.model import Model
+from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
+
+PROBE = StepProbe(
+    prefill=1.0, decode_token=0.1, update_token=0.01, optimizer=0.5, prompt_tokens=100, responses=8,
+    peak_bytes=0,
+)  # fmt: skip
+
+
+def test_a_step_by_hand() -> None:
+    """30 decoded positions (20 at the mean, 40 at most), then 100 + 8 x 20 tokens, twice, one step each."""
+    seconds = PROBE.step_seconds(20, longest=40, passes=2, updates=2)
+    assert seconds == pytest.approx(1.0 + 0.1 * 30 + 2 * 0.01 * 260 + 2 * 0.5)
+    half = PROBE.step_seconds(20, longest=40, passes=2, updates=2, signal=0.5)
+    assert half == pytest.approx(seconds - 0.01 * 260)
+
+
+def scored(values: tuple[float | None, ...]) -> ScoredGroup:
+    rollouts = tuple(
+        Rollout(
+            sample=s, text="", token_ids=(5,), loss_mask=(1,), sampler_logprobs=(0.0,), stop_reason="stop"
+        )
+        for s in range(len(values))
+    )
+    group = RolloutGroup(task=Task(id="t", prompt="p"), prompt_ids=(1,), rollouts=rollouts)
+    return ScoredGroup(group=group, scores=tuple(Score(total=value) for value in values))
+
+
+def test_right_is_above_the_middle() -> None:
+    groups = [scored((0.0, 1.0, 0.9)), scored((0.5, 0.2, 0.1)), scored((None, 1.0, 1.0))]
+    assert count_passes(groups, (0.0, 1.0)) == ([2, 0], 0.5)
+    assert count_passes([scored((2.0, 6.0))], None) == ([1], 4.0)
+    passes, middle = count_passes([scored((None, None))], None)
+    assert passes == []
+    assert math.isnan(middle)
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_kl_loss": True}, {"adv_estimator": "gae"}, {"lora": True}])
+def test_memory_is_that_of_the_tensors(tiny_llama: Path, settings: dict[str, object]) -> None:
+    config = make_config({"device": "cpu", "dtype": "bf16", "rollout_n": 2, "batch_size": 2, **settings})
+    model = Model(load_configured(str(tiny_llama), config))
+    found = memory_of(model.policy, model.engine, config)
+    every = model.policy.num_parameters
+    trained = sum(p.numel() for p in model.policy.trainable().values())
+    assert found["weights"] == 2 * every
+    assert found["master weights"] == 4 * trained
+    assert found["gradients and moments"] == 12 * trained
+    assert ("reference" in found) == ("use_kl_loss" in settings)
+    assert ("critic" in found) == ("adv_estimator" in settings)
+    shape = model.policy.module.config
+    heads, dim = shape.num_key_value_heads, shape.hidden_size // shape.num_attention_heads
+    assert found["key-value cache"] == 2 * shape.num_hidden_layers * heads * dim * 2 * 4 * 256
+
+
+def test_a_real_step_is_timed(tiny_llama: Path) -> None:
+    config = make_config(
+        {"device": "cpu", "dtype": "fp32", "rollout_n": 2, "batch_size": 3, "max_response_length": 20}
+    )
+    model = Model(load_configured(str(tiny_llama), config))
+    tasks = load_tasks([{"prompt": f"hello {i}"} for i in range(5)])
+    before = {name: p.clone() for name, p in model.policy.trainable().items()}
+    groups = sample_rewards(
+        model.policy, model.engine, config, tasks, lambda gs: [scored((1.0, 0.0)) for _ in gs], 2
+    )
+    assert len(groups) == 5
+    found = probe_step(model.policy, model.engine, config, tasks)
+    assert found.responses == 6
+    assert found.prompt_tokens == sum(len(model.policy.encode(task.prompt)) for task in tasks[:3])
+    assert found.update_token > 0
+    assert found.optimizer > 0
+    assert found.decode_token >= 0
+    assert found.peak_bytes > 10**7
+    assert all((before[name] == p).all() for name, p in model.policy.trainable().items()), "a rate of 0"
+
+
+def test_what_money_buys() -> None:
+    assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_minutes == 90
+    assert make_config({"max_cost": 3, "price_per_hour": 2, "max_minutes": 10}).limit_minutes == 10
+    assert make_config({"price_per_hour": 2}).limit_minutes is None
+    assert make_config({}).limit_minutes is None
+    with pytest.raises(ConfigError, match="needs a price"):
+        make_config({"max_cost": 3})
