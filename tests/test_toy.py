@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import write_model
 from torch import Tensor
 
-from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
+from stateset.rl.algorithm.advantages import ADVANTAGES, gae, trainable_rows
 from stateset.rl.algorithm.loss import POLICY_LOSSES
 from stateset.rl.config.load import make_config
 from stateset.rl.policy.batch import Batch
@@ -26,7 +27,7 @@ from stateset.rl.rollout.sample import permutation, sample_seed
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
 CONTEXTS, STEPS, PROMPTS, SAMPLES = 8, 60, 32, 8
-Estimator = Callable[[Tensor, Tensor], Tensor]
+Estimator = Callable[..., Any]
 
 
 def rightness(context: int, token: int) -> float:
@@ -41,6 +42,7 @@ def learn(
     config = make_config(
         {"rollout_n": SAMPLES, "batch_size": PROMPTS, "learning_rate": 1e-3, "micro_batch_tokens": 10**6}
         | {"loss": loss}
+        | ({"adv_estimator": "gae", "critic_learning_rate": 1e-3} if estimator is gae else {})
     )
     learner = Learner(policy, config, exact_sampler=True)
     engine = NativeEngine(policy)
@@ -78,7 +80,14 @@ def learn(
         batch = Batch.from_groups(groups)
         rewards = (right + offsets).double()
         batch = batch.masked(trainable_rows(rewards, batch.groups))
-        learner.update(batch, estimator(rewards, batch.groups).float(), [list(range(PROMPTS))], [1e-3])
+        steps, rates = [list(range(PROMPTS))], [1e-3]
+        fixed = learner.before(batch, len(steps))
+        if fixed.values is None:
+            advantages = estimator(rewards, batch.groups)
+        else:
+            advantages, returns = gae(rewards[:, None], fixed.values, batch.mask, gamma=1.0, lam=1.0)
+            learner.update_critic(batch, returns, fixed, steps, rates)
+        learner.update(batch, advantages.float(), steps, rates, fixed)
         shares.append(float(right.mean()))
     return sum(shares[-5:]) / 5
 
@@ -126,7 +135,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_model(root / str(seed), seed=seed, **shape) for seed in range(3)]
 
 
-ESTIMATORS = sorted(ADVANTAGES.keys() - {"gae"})
+ESTIMATORS = sorted(ADVANTAGES.keys() - {"gae"})  # gae's critic has no time to learn the offset
 ENOUGH = {"grpo_passk": 0.6}  # two right answers of eight share the lead: no signal any more
 WITH_OFFSET = {
     "reinforce_plus_plus": 0.5,  # no baseline within the group
@@ -141,7 +150,7 @@ def test_learns(toys: list[Path], name: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", [*ESTIMATORS, "gae"])
 def test_every_estimator_learns_from_right_and_wrong(toys: list[Path], name: str) -> None:
     assert learn(toys[0], by_name(name), 0, offset=0.0) >= ENOUGH.get(name, 0.95)
 
