@@ -102,31 +102,71 @@ def test_a_step_without_a_value_leaves_no_hole_in_the_window() -> None:
     assert [bool(health.update({"kl": level})) for level in levels] == [False] * 6 + [True]
 
 
-def healthy_run(seed: int, steps: int = 200, groups: int = 4) -> Iterator[dict[str, float]]:
-    """A run that learns: noisy, from 45 % right answers a group of 8 to 85 %, entropy down to a quarter."""
+def simulated(
+    seed: int,
+    *,
+    groups: int,
+    steps: int = 100,
+    right: tuple[float, float] = (0.45, 0.85),
+    spread: float = 0.25,
+    entropy: tuple[float, float] = (1.4, 0.35),
+    cut: tuple[float, float] = (0.1, 0.1),
+    kl: tuple[float, float] = (0.0, 0.08),
+) -> Iterator[dict[str, float]]:
+    """Metrics of a run with groups of 8 right or wrong answers; each pair goes from its first to its second.
+
+    `right` is the mean chance of a right answer, which differs by `spread` between prompts.
+    """
     rng = random.Random(seed)
     for step in range(steps):
         done = step / steps
-        right = wrong = total = 0
+
+        def now(pair: tuple[float, float], done: float = done) -> float:
+            return pair[0] + (pair[1] - pair[0]) * done
+
+        all_right = all_wrong = hits = 0
         for _ in range(groups):
-            chance = min(0.98, max(0.02, rng.gauss(0.45 + 0.4 * done, 0.25)))
-            hits = sum(rng.random() < chance for _ in range(8))
-            right, wrong, total = right + (hits == 8), wrong + (hits == 0), total + hits
+            chance = rng.gauss(now(right), spread)
+            found = sum(rng.random() < chance for _ in range(8))
+            all_right, all_wrong, hits = all_right + (found == 8), all_wrong + (found == 0), hits + found
+        cut_off = sum(rng.random() < now(cut) for _ in range(8 * groups))
         yield {
-            "signal/all_wrong": wrong / groups,
-            "signal/all_right": right / groups,
-            "frac_reward_zero_std": (right + wrong) / groups,
-            "quality_score": total / (8 * groups),
-            "entropy": (1.4 - 1.05 * done) * rng.lognormvariate(0, 0.2),
-            "completions/clipped_ratio": min(1.0, rng.expovariate(10)),
-            "kl": 0.08 * done * rng.lognormvariate(0, 0.5),
+            "signal/all_wrong": all_wrong / groups,
+            "signal/all_right": all_right / groups,
+            "frac_reward_zero_std": (all_right + all_wrong) / groups,
+            "quality_score": hits / (8 * groups),
+            "entropy": max(0.01, now(entropy)) * rng.lognormvariate(0, 0.2),
+            "completions/clipped_ratio": cut_off / (8 * groups),
+            "kl": now(kl) * rng.lognormvariate(0, 0.5),
         }
 
 
-def test_at_most_one_healthy_run_in_twenty_alarms() -> None:
-    alarmed = 0
-    for seed in range(60):
-        health = Health(groups_per_step=4)
-        findings = [finding for values in healthy_run(seed) for finding in health.update(values)]
-        alarmed += bool(findings)
-    assert alarmed <= 3
+def findings(run: Iterator[dict[str, float]], groups: int) -> set[str]:
+    health = Health(groups_per_step=groups)
+    return {finding.name for values in run for finding in health.update(values)}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 8])  # 8 to 64 rewards a step
+def test_at_most_one_healthy_run_in_twenty_alarms(groups: int) -> None:
+    alarmed = sum(bool(findings(simulated(seed, groups=groups), groups)) for seed in range(100))
+    assert alarmed <= 5
+
+
+SICK = {
+    "all_wrong": {"right": (0.0, 0.0), "spread": 0.0},
+    "all_right": {"right": (1.0, 1.0), "spread": 0.0},
+    "no_signal": {"right": (0.5, 0.5), "spread": 50.0},
+    "entropy_collapse": {"entropy": (1.4, -0.6)},
+    "length_at_cap": {"cut": (0.1, 0.95)},
+    "kl_runaway": {"kl": (0.0, 2.0)},
+}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 8])
+@pytest.mark.parametrize("name", SICK)
+def test_a_sick_run_gets_its_sentence(name: str, groups: int) -> None:
+    """And no other, but that a run in which all is right is also at the end of its range."""
+    for seed in range(10):
+        found = findings(simulated(seed, groups=groups, **SICK[name]), groups)
+        assert name in found
+        assert found <= {name, "reward_saturated"}
