@@ -1,0 +1,26 @@
+"""Freed memory stays with the process: on a CPU each step allocates the same large tensors anew.
+
+glibc hands large blocks back to the system when they are freed, and gets them again page by page, zeroed by
+the kernel each time. Told to keep them, a step of SmolLM2-135M on one core takes 12-17 % less processor time
+and its process 9 % more memory (2026-11-23, one round of bench/memory.py; 1.4 million page faults a step
+before, 0.1-0.2 million after).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep freed blocks and to take large ones from its heap.
+
+    Returns:
+        Whether it was told: only glibc knows these settings.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_M_TRIM_THRESHOLD, -1) and mallopt(_M_MMAP_MAX, 0))
