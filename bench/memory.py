@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "demo" / "project.yaml"
@@ -55,7 +56,7 @@ def _train(arm: str, steps: int) -> dict:
         trainer = GRPOTrainer(config=load_config(PROJECT, overrides=settings))
         trainer.on_step = mark
         trainer.train(eval_dataset=[{"prompt": "hello"}])
-    pairs = list(zip(marks, marks[1:], strict=False))
+    pairs = list(pairwise(marks))
     return {
         "arm": arm,
         "cpu_seconds": [round(b[0] - a[0], 1) for a, b in pairs],

@@ -2,8 +2,8 @@
 
 glibc hands large blocks back to the system when they are freed, and gets them again page by page, zeroed by
 the kernel each time. Told to keep them, a step of SmolLM2-135M on one core takes 12-17 % less processor time
-and its process 9 % more memory (2026-11-23, one round of bench/memory.py; 1.4 million page faults a step
-before, 0.1-0.2 million after).
+and its process 9 % more memory (2026-11-23, one round on the demo's project, of 1.4 million page faults a
+step 0.1-0.2 million were left; bench/memory.py repeats it).
 """
 
 from __future__ import annotations
