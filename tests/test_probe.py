@@ -90,7 +90,8 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
 def test_what_money_buys() -> None:
     assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_minutes == 90
     assert make_config({"max_cost": 3, "price_per_hour": 2, "max_minutes": 10}).limit_minutes == 10
-    assert make_config({"price_per_hour": 2}).limit_minutes is None
     assert make_config({}).limit_minutes is None
+    with pytest.raises(ConfigError, match="no effect"):
+        make_config({"price_per_hour": 2})
     with pytest.raises(ConfigError, match="needs a price"):
         make_config({"max_cost": 3})
