@@ -226,7 +226,8 @@ class GRPOTrainer:
         counters |= self.sampler.retire(scored, bounds) | dict(credit.attribution)
         metrics = measure(scored, learned | counters, step=number, bounds=bounds)
         advantages = credit.advantages.to(batch.mask.device)
-        trace = trace_lines(batch, advantages, fixed, self.learner.trace)
+        given = {"exact_sampler": self.learner.exact_sampler, "part_weights": self.scorer.weights}
+        trace = trace_lines(batch, advantages, fixed, self.learner.trace, given)
         self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
         return metrics
 

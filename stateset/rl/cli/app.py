@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import stateset.rl
-from stateset.rl.cli import chat, doctor, evaluate, generate, init, plan, runs, show, train
+from stateset.rl.cli import chat, doctor, evaluate, generate, init, plan, replay, runs, show, train
 from stateset.rl.errors import StatesetRLError
 
 _TRACEBACK = "STATESET_RL_TRACEBACK"
@@ -43,6 +43,7 @@ app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)
 app.command("runs")(runs.runs)
+app.command("replay")(replay.replay)
 app.command("doctor")(doctor.doctor)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,11 @@ class UpdateTrace:
 
 
 def trace_lines(
-    batch: Batch, advantages: Tensor, fixed: Fixed, updates: Sequence[UpdateTrace]
+    batch: Batch,
+    advantages: Tensor,
+    fixed: Fixed,
+    updates: Sequence[UpdateTrace],
+    given: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """The trace of one step as plain values, one list a response: first what was fixed, then each update.
 
@@ -44,6 +48,7 @@ def trace_lines(
         advantages: [B, T].
         fixed: what was known before.
         updates: the optimizer steps, in order.
+        given: plain values that acted and stand in no other file of the run.
     """
     before = {
         "advantages": advantages,
@@ -52,6 +57,7 @@ def trace_lines(
         "values": fixed.values,
     }
     first: dict[str, Any] = {"mask": [row[:n] for row, n in _rows(batch, batch.mask.int())]}
+    first["given"] = dict(given)
     first |= {name: _cut(batch, tensor) for name, tensor in before.items() if tensor is not None}
     return [
         first,
