@@ -11,10 +11,11 @@ from test_policy_forward import make_batch
 from stateset.rl.config.load import make_config
 from stateset.rl.errors import ConfigError, TrainingError
 from stateset.rl.policy.batch import Batch
-from stateset.rl.policy.learner import Learner, optimizer_steps
+from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy, resolve_dtype
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
+from stateset.rl.schedule import optimizer_steps
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
 RATE = 1e-3

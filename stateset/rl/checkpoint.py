@@ -93,8 +93,8 @@ class TrainerState:
         self.call_optimizer_steps += count
         return range(first, first + count)
 
-    def count(self, rewards: Sequence[float], num_tokens: int) -> None:
-        """One step more, with these rewards (NaN: unscorable) and tokens."""
+    def count(self, rewards: Sequence[float], num_tokens: int, steps_per_epoch: int) -> dict[str, float]:
+        """One step more, with these rewards (NaN: unscorable) and tokens; the counters by logged name."""
         self.step += 1
         self.call_step += 1
         self.num_tokens += num_tokens
@@ -104,11 +104,12 @@ class TrainerState:
             self.reward_low, self.reward_high = min(seen), max(seen)
             mean = math.fsum(scored) / len(scored)
             self.recent_rewards = [*self.recent_rewards, mean][-RECENT_STEPS:]
-
-    @property
-    def reward_std_over_steps(self) -> float:
-        """Standard deviation (n - 1) of the mean reward over the last steps; NaN before the second."""
-        return statistics.stdev(self.recent_rewards) if len(self.recent_rewards) > 1 else math.nan
+        recent = self.recent_rewards
+        return {
+            "num_tokens": float(self.num_tokens),
+            "epoch": self.call_step / steps_per_epoch,
+            "reward_std_over_steps": statistics.stdev(recent) if len(recent) > 1 else math.nan,
+        }
 
 
 def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int) -> Path:

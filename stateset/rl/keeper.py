@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
@@ -27,6 +27,11 @@ from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import RunDirectory, new_run_path
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
+
+
+def tasks_fingerprint(tasks: Sequence[Task], *facts: object) -> str:
+    """Hash of a data set's rows, wherever they were read from, and of facts that go with them."""
+    return fingerprint([*map(str, facts), *(repr(replace(task, source="")) for task in tasks)])
 
 
 def open_run(

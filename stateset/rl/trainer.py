@@ -1,7 +1,6 @@
 """`GRPOTrainer`: the only file that knows every part. `step()` is one training step, top to bottom.
 
-Sampling, scoring, the update and the log follow each other in one process; nothing runs ahead. What a run
-leaves on disk is described in `tracking/run_dir.py`, what a resume needs in `checkpoint.py`.
+All of it runs in one process, nothing ahead. What stays on disk: `tracking/run_dir.py`, `checkpoint.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,10 @@ from stateset.rl.config.schema import Config
 from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.keeper import Keeper, open_recorder, open_run
-from stateset.rl.manifest import fingerprint
+from stateset.rl.keeper import Keeper, open_recorder, open_run, tasks_fingerprint
 from stateset.rl.policy.batch import Batch
-from stateset.rl.policy.learner import Learner, optimizer_steps
+from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
-from stateset.rl.policy.optimizer import learning_rate_at
 from stateset.rl.policy.policy import Policy
 from stateset.rl.policy.trace import trace_lines
 from stateset.rl.rewards.call import RewardCall
@@ -38,8 +34,8 @@ from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.rollout.model import Model
-from stateset.rl.rollout.sample import permutation, sample_seed
 from stateset.rl.sampling import GroupSampler, ended
+from stateset.rl.schedule import learning_rates, mini_batches
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
@@ -177,7 +173,7 @@ class GRPOTrainer:
                     "another GRPOTrainer with another output_dir"
                 )
             warm_start(self.examples, keeper, stop)
-        eval_hash = _fingerprint(self.held_out, self.eval_scorer.name)
+        eval_hash = tasks_fingerprint(self.held_out, self.eval_scorer.name)
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
             state.eval_hash, state.best_reward = eval_hash, None
             keeper.evaluate(self.held_out, self.eval_scorer)
@@ -206,8 +202,11 @@ class GRPOTrainer:
             rows &= torch.tensor(ended(groups))
         batch = batch.masked(rows).to(self.policy.device)
         with self.recorder.phase("update"):
-            steps = self.mini_batches(len(groups))
-            rates = self.learning_rates(len(steps))
+            steps = mini_batches(self.config, len(groups), self.state.step)
+            rates = learning_rates(
+                self.config, self.state.next_updates(len(steps)),
+                total=self.plan.total_updates, scale=self.reward_scale, warm_up=self.state.call == 0,
+            )  # fmt: skip
             fixed = self.learner.before(batch, len(steps))
             credit = token_advantages(self.config, scored, batch, fixed, self.scorer.weights)
             learned = self.learner.update(batch, credit.advantages.to(batch.mask), steps, rates, fixed)
@@ -216,12 +215,8 @@ class GRPOTrainer:
                 learned |= self.learner.update_critic(batch, credit.returns, fixed, steps, rates)
         with self.recorder.phase("weights"):
             self.engine.load_weights(self.policy)
-        self.state.count(rewards.tolist(), sum(map(batch.num_tokens, range(len(groups)))))
-        counters |= {
-            "num_tokens": float(self.state.num_tokens),
-            "epoch": self.state.call_step / self.plan.steps_per_epoch,
-            "reward_std_over_steps": self.state.reward_std_over_steps,
-        }
+        num_tokens = sum(map(batch.num_tokens, range(len(groups))))
+        counters |= self.state.count(rewards.tolist(), num_tokens, self.plan.steps_per_epoch)
         bounds = self.scorer.bounds or self.state.reward_bounds
         counters |= self.sampler.retire(scored, bounds) | dict(credit.attribution)
         metrics = measure(scored, learned | counters, step=number, bounds=bounds)
@@ -230,31 +225,6 @@ class GRPOTrainer:
         trace = trace_lines(batch, advantages, fixed, self.learner.trace, given)
         self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
         return metrics
-
-    def mini_batches(self, num_groups: int) -> list[list[int]]:
-        """The groups of each optimizer step: `ppo_epochs` passes over mini-batches of whole groups."""
-        config = self.config
-        groups_each = config.mini_batch_size // config.rollout_n
-        steps: list[list[int]] = []
-        for epoch in range(config.ppo_epochs):
-            seed = sample_seed(config.seed, "mini-batches", self.state.step, str(epoch), 0)
-            order = permutation(num_groups, seed) if groups_each < num_groups else range(num_groups)
-            steps += optimizer_steps(order, groups_each, config.gradient_accumulation_steps)
-        return steps
-
-    def learning_rates(self, num_steps: int) -> list[float]:
-        """Those of the next optimizer steps, which are counted here."""
-        config = self.config
-        return [
-            learning_rate_at(
-                number,
-                peak=config.learning_rate * self.reward_scale,
-                warmup=config.warmup_steps if self.state.call == 0 else 0,
-                total=self.plan.total_updates,
-                schedule=config.schedule,
-            )
-            for number in self.state.next_updates(num_steps)
-        ]
 
     def _held_out(self, given: Any) -> list[Task]:
         rows = given if given is not None else self.config.eval_dataset
@@ -286,7 +256,7 @@ class GRPOTrainer:
             self.policy.encode_task(task, min(room, config.max_prompt_length))
         if config.warm_start is not None and self.run_path is None and resume is None:
             self.examples = load_examples(self.policy, config, tasks)
-        data_hash = _fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
+        data_hash = tasks_fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
         run, self.state = open_run(config, self.learner, self.state, data_hash, self.run_path, resume)
         if resume is not None:
             self.engine.load_weights(self.policy)
@@ -320,10 +290,6 @@ class GRPOTrainer:
         self.engine = loaded.engine
         self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
-
-
-def _fingerprint(tasks: Sequence[Task], *facts: object) -> str:
-    return fingerprint([*map(str, facts), *(repr(replace(task, source="")) for task in tasks)])
 
 
 def _given(*candidates: Any, missing: str) -> Any:

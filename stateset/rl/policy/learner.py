@@ -77,7 +77,7 @@ class Learner:
         Args:
             batch: B responses of whole groups, on the policy's device.
             advantages: [B] or [B, T].
-            plan: the groups of each optimizer step, from `optimizer_steps`.
+            plan: the groups of each optimizer step, from `mini_batches`.
             learning_rates: one an optimizer step.
             fixed: from `before`, where it was asked for already.
         Returns:
@@ -271,14 +271,6 @@ class Learner:
                 "causes: an architecture whose attention the rollout engine does not know, or an engine of "
                 "yours that applies another temperature or top-p. Nothing was changed"
             )
-
-
-def optimizer_steps(
-    order: Sequence[int], groups_per_mini_batch: int, mini_batches_per_step: int
-) -> list[list[int]]:
-    """The groups of each optimizer step of one pass: neighbours in `order`, the last may be fewer."""
-    size = groups_per_mini_batch * mini_batches_per_step
-    return [list(order[start : start + size]) for start in range(0, len(order), size)]
 
 
 def micro_batch_tokens(config: Config, policy: Policy) -> int:
