@@ -303,7 +303,8 @@ def test_plan_tries_the_model(inside: Project, capsys) -> None:
         "2",
     )
     found = json.loads(call(capsys, *command, "--json").out)
-    assert found["total_seconds"] == pytest.approx(found["step_seconds"] * found["total_steps"])
+    assert found["seconds"]["steps"] == pytest.approx(found["step_seconds"] * found["total_steps"])
+    assert found["total_seconds"] == pytest.approx(sum(found["seconds"].values()))
     assert found["cost"] == pytest.approx(2 * found["total_seconds"] / 3600)
     assert found["memory_bytes"]["weights"] > 0
     assert [one["n"] for one in found["no_signal"]] == [2, 4, 8, 16, 32]

@@ -16,17 +16,35 @@ from stateset.rl.rollout.model import Model
 from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(
-    prefill=1.0, decode_token=0.1, update_token=0.01, optimizer=0.5, prompt_tokens=100, responses=8,
-    peak_bytes=0,
+    prefill=1.0, decode_token=0.1, forward_token=0.003, update_token=0.01, optimizer=0.5,
+    prompts=2, prompt_tokens=100, responses=8, peak_bytes=0,
 )  # fmt: skip
+LENGTHS = [10, 10, 40, 20]  # 20 at the mean, 40 at most: 30 decoded positions
+TOKENS = 100 + 8 * 20
+
+
+def step(signal: float = 1.0, **settings: object) -> float:
+    given = {"batch_size": 2, "rollout_n": 4, **settings}
+    return PROBE.step_seconds(make_config(given), LENGTHS, signal)
 
 
 def test_a_step_by_hand() -> None:
-    """30 decoded positions (20 at the mean, 40 at most), then 100 + 8 x 20 tokens, twice, one step each."""
-    seconds = PROBE.step_seconds(20, longest=40, passes=2, updates=2)
-    assert seconds == pytest.approx(1.0 + 0.1 * 30 + 2 * 0.01 * 260 + 2 * 0.5)
-    half = PROBE.step_seconds(20, longest=40, passes=2, updates=2, signal=0.5)
-    assert half == pytest.approx(seconds - 0.01 * 260)
+    sampled, update = 1.0 + 0.1 * 30, 0.01 * TOKENS
+    assert step(ppo_epochs=1) == pytest.approx(sampled + update + 0.5)
+    assert step(0.5, ppo_epochs=1) == pytest.approx(sampled + update / 2 + 0.5)
+    twice = sampled + 2 * update + 2 * 0.5 + 0.003 * TOKENS
+    assert step(ppo_epochs=2) == pytest.approx(twice), "the log-probabilities before the first update"
+    assert step(0.5, ppo_epochs=1, use_kl_loss=True) == pytest.approx(
+        sampled + update + 0.5 + 0.003 * TOKENS
+    ), "with a KL term no group is skipped, and the reference computes each, too"
+    assert step(ppo_epochs=1, adv_estimator="gae") == pytest.approx(
+        sampled + 2 * (update + 0.5) + 0.003 * TOKENS
+    )
+
+
+def test_a_supervised_step_and_an_evaluation_by_hand() -> None:
+    assert PROBE.supervised_seconds(4, LENGTHS) == pytest.approx(0.01 * 4 * (50 + 20) + 0.5)
+    assert PROBE.evaluation_seconds(6, LENGTHS) == pytest.approx(1.0 * 3 + 0.1 * 30 * 6 / 8)
 
 
 def scored(values: tuple[float | None, ...]) -> ScoredGroup:
@@ -81,6 +99,7 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
     assert found.responses == 6
     assert found.prompt_tokens == sum(len(model.policy.encode(task.prompt)) for task in tasks[:3])
     assert found.update_token > 0
+    assert found.forward_token > 0
     assert found.optimizer > 0
     assert found.decode_token >= 0
     assert found.peak_bytes > 10**7

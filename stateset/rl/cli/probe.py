@@ -21,6 +21,27 @@ EFFECTS = (0.05, 0.1, 0.2)
 MIB = 2**20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a run is thought to do.
+
+    Attributes:
+        lengths: tokens of responses such as it will sample.
+        reason: why these.
+        signal: share of its groups that train.
+        held_out: rows of each evaluation.
+        evaluations: number of them.
+        supervised_steps: of its warm start.
+    """
+
+    lengths: Sequence[int]
+    reason: str
+    signal: float
+    held_out: int
+    evaluations: int
+    supervised_steps: int
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a probe found, as lines for people and as values for programs."""
@@ -55,8 +76,39 @@ def run_probe(
     memory = memory_of(model.policy, model.engine, config)
     timed = probe_step(model.policy, model.engine, config, tasks)
     _memory(memory, timed, found)
-    _time(config, plan, timed, sampled, price, found)
+    _time(config, plan, timed, _expect(config, model, tasks, plan, sampled), price, found)
     return found
+
+
+def _expect(
+    config: Config, model: Any, tasks: Sequence[Task], plan: Plan, sampled: Sequence[ScoredGroup]
+) -> Expected:
+    """Responses as long as the replies of the warm start, else as those sampled, else as they may be."""
+    from stateset.rl.config.plan import supervised_steps
+    from stateset.rl.data.load import load_tasks
+    from stateset.rl.warm_start import load_examples
+
+    lengths, reason = [config.max_response_length], "every response as long as it may be"
+    signal = 1.0
+    if sampled:
+        lengths = [len(rollout.token_ids) for group in sampled for rollout in group.group.rollouts]
+        reason = "responses as long as those sampled"
+        signal = sum(len(set(group.values)) > 1 for group in sampled) / len(sampled)
+    supervised = 0
+    if config.warm_start is not None:  # what it teaches, the probed model does not know yet
+        examples = load_examples(model.policy, config, tasks)
+        lengths = [len(example.rollouts[0].token_ids) for example in examples]
+        reason, signal = "responses as long as the replies of the warm start", 1.0
+        supervised = supervised_steps(config.warm_start, len(examples))
+    steps = plan.total_steps
+    return Expected(
+        lengths=lengths,
+        reason=reason,
+        signal=signal,
+        held_out=len(load_tasks(config.eval_dataset)) if config.eval_dataset is not None else 0,
+        evaluations=1 + sum(step % config.eval_every == 0 or step == steps for step in range(1, steps + 1)),
+        supervised_steps=supervised,
+    )
 
 
 def _sample(
@@ -123,27 +175,27 @@ def _time(
     config: Config,
     plan: Plan,
     timed: StepProbe,
-    sampled: Sequence[ScoredGroup],
+    expected: Expected,
     price: float | None,
     found: Found,
 ) -> None:
-    """The time of the run, with responses as long as those sampled, or else as they may be."""
+    """The time of each part of the run, and of all of it."""
     from stateset.rl.tracking.forecast import duration
 
-    lengths = [len(rollout.token_ids) for group in sampled for rollout in group.group.rollouts]
-    cases = {"every response as long as it may be": [config.max_response_length]}
-    if lengths:
-        cases = {"responses as long as those sampled": lengths}
+    lengths = expected.lengths
+    step = timed.step_seconds(config, lengths, expected.signal)
+    evaluation = timed.evaluation_seconds(expected.held_out, lengths) if expected.held_out else 0.0
+    seconds = {
+        "warm start": expected.supervised_steps
+        * (timed.supervised_seconds(config.warm_start.batch_size, lengths) if config.warm_start else 0.0),
+        "steps": plan.total_steps * step,
+        "evaluations": expected.evaluations * evaluation,
+    }
+    total = sum(seconds.values())
+    found.values.update({"step_seconds": step, "seconds": seconds, "total_seconds": total})
+    found.lines.append(f"time: {duration(step)} a step ({expected.reason})")
+    parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items() if value)
     price = config.price_per_hour if price is None else price
-    for name, known in cases.items():
-        step = timed.step_seconds(
-            sum(known) / len(known),
-            longest=max(known),
-            passes=config.ppo_epochs,
-            updates=plan.updates_per_step,
-        )
-        total = step * plan.total_steps
-        cost = "" if price is None else f", {price * total / 3600:,.2f} at {price:g} an hour"
-        found.values.update({"step_seconds": step, "total_seconds": total})
-        found.values.update({} if price is None else {"cost": price * total / 3600})
-        found.lines.append(f"time: {duration(step)} a step, {duration(total)} in all{cost} ({name})")
+    cost = "" if price is None else f"; {price * total / 3600:,.2f} at {price:g} an hour"
+    found.values.update({} if price is None else {"cost": price * total / 3600})
+    found.lines.append(f"time: {duration(total)} in all ({parts}){cost}")

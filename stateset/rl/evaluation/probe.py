@@ -35,8 +35,10 @@ class StepProbe:
     Attributes:
         prefill: of all prompts of a step.
         decode_token: of one more token in every response.
-        update_token: forward and backward of one token, prompts counted once a group.
+        forward_token: of a token in a forward pass without gradients; prompts count once a group.
+        update_token: forward and backward of a token.
         optimizer: of one optimizer step, with the weights handed to the sampler.
+        prompts: of a step.
         prompt_tokens: of all prompts of a step.
         responses: of a step.
         peak_bytes: most memory that the process (on a GPU, the device) has held.
@@ -44,27 +46,47 @@ class StepProbe:
 
     prefill: float
     decode_token: float
+    forward_token: float
     update_token: float
     optimizer: float
+    prompts: int
     prompt_tokens: int
     responses: int
     peak_bytes: int
 
-    def step_seconds(
-        self, response_tokens: float, *, longest: float, passes: int, updates: int, signal: float = 1.0
-    ) -> float:
-        """A step whose responses have this mean length.
+    def step_seconds(self, config: Config, lengths: Sequence[int], signal: float = 1.0) -> float:
+        """A training step whose responses are as long as these; groups without signal are skipped.
 
         Args:
-            response_tokens: mean tokens of a response.
-            longest: tokens of the longest one, to which the batch decodes, shrinking as responses end.
-            passes: over the responses (`ppo_epochs`).
-            updates: optimizer steps.
+            config: the run's settings.
+            lengths: tokens of some responses such as the run will sample.
             signal: share of groups that train.
         """
-        decode = self.decode_token * (response_tokens + longest) / 2
-        tokens = self.prompt_tokens + self.responses * response_tokens
-        return self.prefill + decode + passes * signal * self.update_token * tokens + updates * self.optimizer
+        tokens = self.prompt_tokens + self.responses * _mean(lengths)
+        updates = config.updates(self.responses)
+        shared = 1.0 if config.use_kl_loss or config.entropy_coef else signal
+        forward = self.forward_token * tokens * shared
+        backward = self.update_token * tokens * config.ppo_epochs * shared + self.optimizer * updates
+        seconds = backward + forward * ((updates > 1) + config.use_kl_loss)
+        if config.adv_estimator == "gae":  # the critic is a second model: its values, and its own updates
+            seconds += backward + forward
+        return seconds + self._generation(self.prompts, self.responses, lengths)
+
+    def supervised_seconds(self, batch_size: int, lengths: Sequence[int]) -> float:
+        """A step of the warm start on replies as long as these."""
+        tokens = batch_size * (self.prompt_tokens / self.prompts + _mean(lengths))
+        return self.update_token * tokens + self.optimizer
+
+    def evaluation_seconds(self, rows: int, lengths: Sequence[int]) -> float:
+        """One answer to each held-out row."""
+        return self._generation(rows, rows, lengths)
+
+    def _generation(self, prompts: int, responses: int, lengths: Sequence[int]) -> float:
+        """Decoded to the longest one, in a batch that shrinks as responses end."""
+        positions = (_mean(lengths) + max(lengths)) / 2
+        return (
+            self.prefill * prompts / self.prompts + self.decode_token * positions * responses / self.responses
+        )
 
 
 def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Sequence[Task]) -> StepProbe:
@@ -84,13 +106,16 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     token = max(0.0, seconds - short[0]) / (LONG - SHORT)
     longest = max(groups, key=lambda group: len(group.prompt_ids))
     batch = Batch.from_groups([_stretched(longest, config.max_response_length)]).to(policy.device)
+    forward, _ = _timed(lambda: _forward(learner, batch))
     update, _ = _timed(lambda: _gradient(learner, batch))
     step, _ = _timed(lambda: _step(learner, engine))
     return StepProbe(
         prefill=max(0.0, short[0] - SHORT * token),
         decode_token=token,
+        forward_token=forward / batch.num_tokens(0),
         update_token=update / batch.num_tokens(0),
         optimizer=step,
+        prompts=len(chosen),
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
         peak_bytes=_peak_bytes(policy.device),
@@ -178,6 +203,11 @@ def _stretched(group: RolloutGroup, length: int) -> RolloutGroup:
     return replace(group, rollouts=tuple(map(longer, group.rollouts)))
 
 
+@torch.no_grad()
+def _forward(learner: Learner, batch: Batch) -> None:
+    learner.policy.logprobs(batch, learner.config.temperature)
+
+
 def _gradient(learner: Learner, batch: Batch) -> None:
     logprobs, _ = learner.policy.logprobs(batch, learner.config.temperature)
     learner.optimizer.backward(logprobs.sum())
@@ -186,6 +216,10 @@ def _gradient(learner: Learner, batch: Batch) -> None:
 def _step(learner: Learner, engine: RolloutEngine) -> None:
     learner.optimizer.step(0.0)
     engine.load_weights(learner.policy)
+
+
+def _mean(lengths: Sequence[int]) -> float:
+    return sum(lengths) / len(lengths)
 
 
 def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
