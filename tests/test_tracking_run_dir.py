@@ -54,7 +54,7 @@ def metrics(step: int) -> StepMetrics:
 def new_run(path: Path, steps: int = 0) -> RunDirectory:
     run = RunDirectory.create(path, config=CONFIG, manifest={"model": "smollm2-135m"})
     for step in range(1, steps + 1):
-        run.step(metrics(step), [group()], [0.7, 0.0], [], {"rollout": 1.0, "total": 2.0})
+        run.step(metrics(step), [group()], [0.7, 0.0], [], {"rollout": 1.0, "total": 2.0}, 7)
     return run
 
 
@@ -78,6 +78,7 @@ def test_a_step_is_written_whole_and_free_of_the_clock(tmp_path: Path) -> None:
     assert (run.path / "metrics.jsonl").read_text() == '{"step": 1, "reward": 1.0, "kl": null}\n'
     (timing,) = lines(run.path / "timings.jsonl")
     assert (timing["step"], timing["seconds"]) == (1, {"rollout": 1.0, "total": 2.0})
+    assert timing["peak_bytes"] == 7
     (line,) = lines(run.path / "rollouts" / "step_00001.jsonl")
     assert (line["task"], line["source"], line["prompt"]) == ("t1", "rows.jsonl:1", "Where is it?")
     assert line["prompt_ids"] == [1, 2]
@@ -100,7 +101,7 @@ def test_a_step_is_written_whole_and_free_of_the_clock(tmp_path: Path) -> None:
 
 def test_advantages_follow_the_groups(tmp_path: Path) -> None:
     run = new_run(tmp_path / "a")
-    run.step(metrics(1), [group("t1"), group("t2")], [0.1, 0.2, 0.3, 0.4], [], {})
+    run.step(metrics(1), [group("t1"), group("t2")], [0.1, 0.2, 0.3, 0.4], [], {}, 7)
     found = [
         (line["task"], [r["advantage"] for r in line["responses"]])  # type: ignore[attr-defined]
         for line in lines(run.path / "rollouts" / "step_00001.jsonl")
@@ -182,7 +183,7 @@ def test_a_killed_run_is_readable_and_resumes(tmp_path: Path) -> None:
     run.evaluation(2, 0.5, {}, [group()], best=True)
     run.evaluation(3, 0.6, {}, [group()], best=True)
     run.truncate_after(2)
-    run.step(metrics(3), [group()], [0.0, 0.0], [], {})
+    run.step(metrics(3), [group()], [0.0, 0.0], [], {}, 7)
     run.close("finished")
     assert [line["step"] for line in read_run(run.path).metrics] == [1, 2, 3]
     assert [line["step"] for line in lines(run.path / "timings.jsonl")] == [1, 2, 3]
@@ -216,7 +217,7 @@ def test_a_full_disk_is_told_and_leaves_the_step_out(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
         with pytest.raises(TrainingError, match=r"step_00002\.jsonl could not be written.*free disk space"):
-            run.step(metrics(2), [group()], [0.0, 0.0], [], {})
+            run.step(metrics(2), [group()], [0.0, 0.0], [], {}, 7)
     assert read_run(run.path).last_step == 1
     run.close("failed", "disk full")
     assert sorted(p.name for p in (run.path / "rollouts").iterdir()) == ["step_00001.jsonl"]

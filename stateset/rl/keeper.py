@@ -20,6 +20,7 @@ from stateset.rl.evaluation.evaluate import evaluate_policy
 from stateset.rl.manifest import environment, fingerprint
 from stateset.rl.policy.aliases import tag
 from stateset.rl.policy.learner import Learner
+from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
@@ -66,6 +67,7 @@ def open_run(
         manifest = {
             "model": learner.policy.name,
             "project": str(config.folder),
+            "parameters": learner.num_parameters,
             "data_sha256": data_hash,
             "environment": environment(),
         }
@@ -107,6 +109,7 @@ def open_recorder(
         last_step=state.step - state.call_step + plan.total_steps,
         num_parameters=policy.num_parameters,
         device=policy.device.type,
+        peak_bytes=lambda: peak_bytes(policy.device),
         trackers=trackers,
     )
 

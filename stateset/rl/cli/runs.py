@@ -118,6 +118,22 @@ def _plot_run(run: Path, as_json: bool) -> None:
         show.data(picture)
 
 
+def _took(run: Run) -> str | None:
+    """Time, memory and parameters; a resumed run counts each step once."""
+    from stateset.rl.tracking.forecast import duration
+    from stateset.rl.tracking.read_runs import read_jsonl
+
+    file = run.path / "timings.jsonl"
+    lines = list(read_jsonl(file)) if file.is_file() else []
+    if not lines:
+        return None
+    told = [f"{duration(sum(line['seconds']['total'] for line in lines))} in {len(lines)} steps"]
+    peak = max((line.get("peak_bytes", 0) for line in lines), default=0)
+    told += [f"{peak / 2**20:,.0f} MiB at most"] if peak else []
+    told += [f"{name} {count:,} parameters" for name, count in run.manifest.get("parameters", {}).items()]
+    return ", ".join(told)
+
+
 def _facts(run: Run) -> dict[str, str]:
     held_out = read_held_out(run.path)
     facts = {
@@ -127,6 +143,7 @@ def _facts(run: Run) -> dict[str, str]:
         "started": run.manifest.get("started"),
         "ended": run.manifest.get("ended"),
         "model": run.manifest.get("model"),
+        "took": _took(run),
         "held-out": held_out
         and f"{show.number(held_out.before)} -> {show.number(held_out.after)}, "
         f"best {show.number(held_out.best)} at step {held_out.best_step}",

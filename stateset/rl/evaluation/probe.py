@@ -7,8 +7,6 @@ with throw-away weights; from them follows the time of a step with responses of 
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ import torch
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
+from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
@@ -100,17 +99,16 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     """
     chosen = list(tasks[: config.batch_size])
     learner = Learner(policy, config, exact_sampler=True)
-    _rollouts(policy, engine, config, chosen[:1], SHORT)  # warms everything up
-    short = _timed(lambda: _rollouts(policy, engine, config, chosen, SHORT))
-    seconds, groups = _timed(lambda: _rollouts(policy, engine, config, chosen, LONG))
-    token = max(0.0, seconds - short[0]) / (LONG - SHORT)
+    short, _ = _timed(lambda: _rollouts(policy, engine, config, chosen, SHORT))
+    long, groups = _timed(lambda: _rollouts(policy, engine, config, chosen, LONG))
+    token = max(0.0, long - short) / (LONG - SHORT)
     longest = max(groups, key=lambda group: len(group.prompt_ids))
     batch = Batch.from_groups([_stretched(longest, config.max_response_length)]).to(policy.device)
     forward, _ = _timed(lambda: _forward(learner, batch))
     update, _ = _timed(lambda: _gradient(learner, batch))
     step, _ = _timed(lambda: _step(learner, engine))
     return StepProbe(
-        prefill=max(0.0, short[0] - SHORT * token),
+        prefill=max(0.0, short - SHORT * token),
         decode_token=token,
         forward_token=forward / batch.num_tokens(0),
         update_token=update / batch.num_tokens(0),
@@ -118,7 +116,7 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
         prompts=len(chosen),
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
-        peak_bytes=_peak_bytes(policy.device),
+        peak_bytes=peak_bytes(policy.device),
     )
 
 
@@ -223,15 +221,12 @@ def _mean(lengths: Sequence[int]) -> float:
 
 
 def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
-    started = time.monotonic()
-    result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.monotonic() - started, result
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Seconds of the faster of two calls, after one that warms up: a run does it hundreds of times."""
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        result = work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.monotonic() - started)
+    return min(seconds[1:]), result

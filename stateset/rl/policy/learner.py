@@ -54,6 +54,13 @@ class Learner:
         if config.adv_estimator == "gae":
             self.critic = Critic(policy, config, self.micro_batch_tokens)
 
+    @property
+    def num_parameters(self) -> dict[str, int]:
+        """Of the policy, those of it that train, and of the critic if there is one."""
+        trained = sum(p.numel() for p in self.policy.trainable().values())
+        found = {"policy": self.policy.num_parameters, "trained": trained}
+        return found if self.critic is None else found | {"critic": self.critic.num_parameters}
+
     def before(self, batch: Batch, num_steps: int) -> Fixed:
         """What `num_steps` optimizer steps on this batch need and do not change."""
         in_reward = self.config.use_kl_loss and not self._kl_in_loss

@@ -1,4 +1,6 @@
-"""Freed memory stays with the process: on a CPU each step allocates the same large tensors anew.
+"""What a process has held at most, and on a CPU: freed memory stays with it.
+
+Each step allocates the same large tensors anew.
 
 glibc hands large blocks back to the system when they are freed, and gets them again page by page, zeroed by
 the kernel each time. Told to keep them, a step of SmolLM2-135M on one core takes 12-17 % less processor time
@@ -10,6 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import resource
+import sys
+
+import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -24,3 +30,11 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_TRIM_THRESHOLD, -1) and mallopt(_M_MMAP_MAX, 0))
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most bytes that this process has held: on a GPU as tensors, else of the machine's memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from stateset.rl.config.plan import Plan
@@ -26,15 +26,21 @@ class Recorder:
         run: the run's folder.
         terminal: the display.
         health: raises warnings from the metrics.
+        peak_bytes: tells the most memory that the process has held.
         trackers: get a copy of the metrics; the caller closes them.
     """
 
     def __init__(
-        self, run: RunDirectory, terminal: Terminal, health: Health, trackers: Sequence[Tracker] = ()
+        self,
+        run: RunDirectory,
+        terminal: Terminal,
+        health: Health,
+        peak_bytes: Callable[[], int],
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         self.path = run.path
         self._run, self._terminal, self._health = run, terminal, health
-        self._trackers = trackers
+        self._peak_bytes, self._trackers = peak_bytes, trackers
         self._seconds: dict[str, float] = {}
         self._step_started, self._step_cpu = time.monotonic(), time.process_time()
         self._said_unscored = False
@@ -50,6 +56,7 @@ class Recorder:
         last_step: int,
         num_parameters: int,
         device: str,
+        peak_bytes: Callable[[], int],
         trackers: Sequence[Tracker] = (),
     ) -> Recorder:
         """The recorder of a `train()` call that goes from `step` to `last_step`."""
@@ -63,7 +70,7 @@ class Recorder:
         health = Health(plan.prompts_per_step)
         for earlier in read_run(run.path).metrics:
             health.update(earlier)
-        return cls(run, terminal, health, trackers)
+        return cls(run, terminal, health, peak_bytes, trackers)
 
     def __enter__(self) -> Recorder:
         self._terminal.__enter__()
@@ -98,7 +105,7 @@ class Recorder:
         trace: Sequence[Mapping[str, object]],
     ) -> None:
         """A training step is done; arguments as in `RunDirectory.step`."""
-        self._run.step(metrics, groups, advantages, trace, self._since_last())
+        self._run.step(metrics, groups, advantages, trace, self._since_last(), self._peak_bytes())
         self._terminal.step(metrics)
         for tracker in self._trackers:
             tracker.log(metrics)
@@ -113,7 +120,7 @@ class Recorder:
 
     def warm_start_done(self) -> None:
         """The supervised stage is over: its seconds are those of step 0."""
-        self._run.timing(0, self._since_last())
+        self._run.timing(0, self._since_last(), self._peak_bytes())
 
     def _since_last(self) -> dict[str, float]:
         """Seconds of each phase since the last step, `total` and this process's `cpu` time; begins anew."""

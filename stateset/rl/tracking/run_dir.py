@@ -4,7 +4,7 @@
     config.resolved.yaml   every setting that acted
     metrics.jsonl          one line a step; nothing that depends on the clock, so equal runs write equal files
     warm_start.jsonl       one line a supervised step before GRPO, where there were any
-    timings.jsonl          one line a step: when it ended, its seconds and CPU seconds, those of each phase
+    timings.jsonl          one line a step: when it ended, its seconds, those of each phase, the memory
     events.jsonl           notices, warnings, checkpoints: step, kind, message
     rollouts/step_00010.jsonl   one line a group: prompt, responses, scores, advantages, token ids
     updates/step_00010.jsonl    what the step's optimizer steps computed with: masks, log-probabilities
@@ -90,6 +90,7 @@ class RunDirectory:
         advantages: Sequence[float],
         trace: Sequence[Mapping[str, Any]],
         seconds: Mapping[str, float],
+        peak_bytes: int,
     ) -> None:
         """Record one training step.
 
@@ -99,6 +100,7 @@ class RunDirectory:
             advantages: [B], one a response, in the order of `groups`.
             trace: what its optimizer steps computed with, the first line what did not change between them.
             seconds: of each phase, `total` and `cpu`.
+            peak_bytes: most memory that the process has held.
         """
         remaining = iter(advantages)
         lines = [
@@ -107,12 +109,13 @@ class RunDirectory:
         ]
         self._write_lines(f"rollouts/{_name(metrics.step)}", lines)
         self._write_lines(f"updates/{_name(metrics.step)}", trace)
-        self.timing(metrics.step, seconds)
+        self.timing(metrics.step, seconds, peak_bytes)
         self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
 
-    def timing(self, step: int, seconds: Mapping[str, float]) -> None:
+    def timing(self, step: int, seconds: Mapping[str, float], peak_bytes: int) -> None:
         """Record what a step took; step 0 is the warm start."""
-        self._append("timings.jsonl", {"step": step, "at": _now(), "seconds": dict(seconds)})
+        took = {"seconds": dict(seconds), "peak_bytes": peak_bytes}
+        self._append("timings.jsonl", {"step": step, "at": _now(), **took})
 
     def warm_start_step(self, values: Mapping[str, float]) -> None:
         """Record one supervised step; the first one begins the log anew."""
