@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "demo" / "project.yaml"
-ARMS = {"grpo": [], "ppo": ["adv_estimator=gae"]}
+ARMS = {"grpo": [], "ppo": ["adv_estimator=gae", "critic_learning_rate=1e-4"]}
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
         critic = trainer.learner.critic
         seconds = [line["seconds"] for line in _lines(run / "timings.jsonl")]
         held_out = [line["reward"] for line in _lines(run / "eval" / "summary.jsonl")]
+        metrics = _lines(run / "metrics.jsonl")
     evaluations = sum(step.get("evaluation", 0.0) for step in seconds)
     phases = {name: sum(step.get(name, 0.0) for step in seconds) for name in ("rollout", "update", "critic")}
     return {
@@ -73,6 +74,8 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
         "cpu_seconds_a_step": (sum(step["cpu"] for step in seconds) - evaluations) / given.steps,
         "seconds_by_phase": phases,
         "held_out": held_out,
+        "reward": [line["reward"] for line in metrics],
+        "explained_variance": [line.get("critic/explained_variance") for line in metrics],
     }
 
 
