@@ -70,3 +70,18 @@ check-long: lint types mutants $(EXAMPLES)
 
 bench: $(STAMP)
 	$(BIN)/python bench/compare.py
+
+# Our mathematics against verl's and TRL's, each called on tests/vectors.
+.PHONY: agreement
+agreement: .venv-peers/.stamp
+	.venv-peers/bin/python bench/agreement.py
+
+# verl without its dependencies: three are really used, the script stubs the others.
+.venv-peers/.stamp: PIP := .venv-peers/bin/python -m pip --disable-pip-version-check
+.venv-peers/.stamp:
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	$(PIP) install -q '$(TORCH)+cpu' 2> /dev/null || $(PIP) install -q '$(TORCH)'
+	$(PIP) install -q 'trl==1.16.*'
+	$(PIP) install -q --no-deps verl==0.9.1
+	$(PIP) install -q 'omegaconf==2.*' 'orjson==3.*' 'tensordict==0.15.*'
+	touch $@
