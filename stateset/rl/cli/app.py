@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import stateset.rl
-from stateset.rl.cli import chat, doctor, evaluate, generate, init, plan, replay, runs, show, train
+from stateset.rl.cli import chat, config, doctor, evaluate, generate, init, plan, replay, runs, show, train
 from stateset.rl.errors import StatesetRLError
 
 _TRACEBACK = "STATESET_RL_TRACEBACK"
@@ -45,6 +45,7 @@ app.command("plan")(plan.plan)
 app.command("runs")(runs.runs)
 app.command("replay")(replay.replay)
 app.command("doctor")(doctor.doctor)
+app.add_typer(config.app, name="config")
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,21 +2,36 @@
 
 Later layers win: profile, then file or mapping, then overrides. Relative paths in a file are relative to the
 file's folder; those in a mapping or an override to the working directory. Nothing of the user's is imported.
+A file may be another project's (`dialects`); what that project does where its file says nothing is then part
+of the file.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from stateset.rl.config.dialects import Entry, flatten, rollout_notices, translate
-from stateset.rl.config.rules import check
+from stateset.rl.config.dialects import (
+    DIALECTS,
+    PEERS,
+    Aside,
+    Entry,
+    Reading,
+    detect,
+    flatten,
+    read,
+    rollout_notices,
+    translate,
+)
+from stateset.rl.config.dialects.flags import SUFFIXES, read_flags
+from stateset.rl.config.rules import NEEDS, check
 from stateset.rl.config.schema import BUNDLED_TICKETS, Config, Provenance, WarmStart
 from stateset.rl.config.yaml_file import parse_scalar, read_yaml
 from stateset.rl.errors import ConfigError
@@ -26,28 +41,70 @@ _DATA_KEYS = ("dataset", "eval_dataset", "warm_start.rows")
 _PATH_KEYS = (*_DATA_KEYS, "output_dir")
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A config and everything that led to it.
+
+    `layers` are profile, file and overrides, each by flat key; `asides` the given keys that do not act.
+    """
+
+    config: Config
+    layers: tuple[Mapping[str, Entry], ...]
+    reading: Reading
+    asides: tuple[Aside, ...]
+
+
 def load_config(
-    file: str | os.PathLike[str], *, overrides: Sequence[str] = (), profile: str | None = None
+    file: str | os.PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | None = None,
+    dialect: str | None = None,
 ) -> Config:
-    """Read a project file.
+    """Read a project file, or a config of verl, TRL or OpenRLHF.
 
     Args:
-        file: YAML with flat keys, the document's nested paths, or both.
+        file: YAML with flat keys, the document's nested paths, or both; or another project's config (YAML, or
+            a script with its flags).
         overrides: `key=value`, the value read as YAML; they win over the file.
         profile: name of a profile below the file; wins over a `profile` key.
+        dialect: whose config it is: `platform`, `verl`, `trl` or `openrlhf`; by default its keys tell.
 
     Raises:
         ConfigError: anything wrong with the file or its values, with file and line.
     """
+    return resolve_file(file, overrides=overrides, profile=profile, dialect=dialect).config
+
+
+def resolve_file(
+    file: str | os.PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | None = None,
+    dialect: str | None = None,
+    strict: bool = True,
+) -> Resolved:
+    """Read a file as `load_config` does, and keep what led to the config.
+
+    With `strict=False`, settings without an equal here are listed in `reading.refused` and not an error.
+    """
     path = Path(file)
-    return _resolve(read_yaml(path), overrides, profile, path.absolute().parent)
+    is_script = path.suffix in SUFFIXES
+    entries = read_flags(path) if is_script else read_yaml(path)
+    candidates = DIALECTS if is_script else DIALECTS[:-1]
+    said = [text.partition("=")[2].strip() for text in overrides if text.startswith("dialect=")]
+    overrides = [text for text in overrides if not text.startswith("dialect=")]
+    spoken = _dialect_of(entries, next(iter(said), dialect), candidates)
+    return _resolve(entries, overrides, profile, path.absolute().parent, path.name, spoken, strict=strict)
 
 
 def make_config(
     values: Mapping[str, Any] | None = None, *, overrides: Sequence[str] = (), profile: str | None = None
 ) -> Config:
     """Make a config from a mapping; names, layers and errors as in `load_config`."""
-    return _resolve(flatten(values or {}, "config"), overrides, profile, Path.cwd())
+    entries = flatten(values or {}, "config")
+    spoken = _dialect_of(entries, None, DIALECTS[:-1])
+    return _resolve(entries, overrides, profile, Path.cwd(), "config", spoken).config
 
 
 def merge_settings(config: Mapping[str, Any] | Config | None, settings: Mapping[str, Any]) -> Config:
@@ -85,22 +142,112 @@ def profile_values(name: str) -> dict[str, Any]:
     return {key: entry.value for key, entry in _read_profile(name).items()}
 
 
-def _resolve(entries: list[Entry], overrides: Sequence[str], profile: str | None, folder: Path) -> Config:
-    given = _absolute_paths(translate(entries), folder)
+def _dialect_of(
+    entries: list[Entry], wanted: str | None, candidates: Sequence[str]
+) -> tuple[str, Entry | None]:
+    """Whose config it is, and the key that told; takes `dialect` out of the entries."""
+    named = next((entry for entry in entries if entry.path == "dialect"), None)
+    if named is not None:
+        entries.remove(named)
+    chosen = wanted or (named.value if named else None)
+    if chosen is None:
+        return detect(entries, candidates)
+    if chosen not in DIALECTS:
+        raise ConfigError(f"unknown dialect `{chosen}`. Known: {', '.join(DIALECTS)}.")
+    return chosen, None
+
+
+def _resolve(
+    entries: list[Entry],
+    overrides: Sequence[str],
+    profile: str | None,
+    folder: Path,
+    label: str,
+    spoken: tuple[str, Entry | None],
+    *,
+    strict: bool = True,
+) -> Resolved:
+    dialect, deciding = spoken
     override_entries = [entry for text in overrides for entry in _parse_override(text)]
+    theirs = [entry for entry in override_entries if _is_theirs(dialect, entry)]
+    override_entries = [entry for entry in override_entries if entry not in theirs]
     forced = _absolute_paths(translate(override_entries), Path.cwd())
+    replaced = {entry.path for entry in theirs}
+    entries = [entry for entry in entries if entry.path not in replaced] + theirs
+    reading = read(entries, dialect, {key: entry.value for key, entry in forced.items()})
+    if reading.refused and strict:
+        raise ConfigError("\n".join((*_why(dialect, deciding), *reading.refused)))
+    given = _absolute_paths(dict(reading.found), folder)
     names = [layer.pop("profile", None) for layer in (forced, given)]
     named = next((entry.value for entry in names if entry), None)
     chosen = named if profile is None else profile
     base = {} if chosen is None else _read_profile(chosen)
 
+    layers = (base, given, forced)
     merged = base | given | forced
-    rank = {key: level for level, layer in enumerate((base, given, forced)) for key in layer}
+    rank = {key: level for level, layer in enumerate(layers) for key in layer}
     merged = _without_overruled(merged, rank)
     config = _validate(merged)
+    dead = _dead_of_theirs(config, given, rank) if dialect in PEERS else {}
+    if dead:
+        merged = {key: entry for key, entry in merged.items() if key not in dead}
+        rank = {key: level for key, level in rank.items() if key not in dead}
+        config = _validate(merged)
+    asides = (
+        *reading.asides,
+        *(Aside(given[key], why) for key, why in dead.items() if _is_written(given[key])),
+    )
     origins = {key: entry.where for key, entry in merged.items()}
-    notices = (*rollout_notices([*entries, *override_entries]), *check(config, rank, origins))
-    return config.with_provenance(Provenance(notices, origins, folder))
+    own = [] if dialect in PEERS else entries
+    notices = (
+        *_dialect_notices(reading, merged, asides, label),
+        *rollout_notices([*own, *override_entries]),
+        *check(config, rank, origins),
+    )
+    config = config.with_provenance(Provenance(notices, origins, folder))
+    return Resolved(config, layers, reading, asides)
+
+
+def _why(dialect: str, deciding: Entry | None) -> Iterator[str]:
+    if deciding is not None:
+        title = PEERS[dialect].title
+        yield f"{deciding.where}: `{deciding.path}` is a {title} key, so this is read as {_a(title)} config."
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+
+
+def _is_theirs(dialect: str, entry: Entry) -> bool:
+    is_flat = entry.path in Config.model_fields or entry.path.startswith("warm_start.")
+    return dialect in PEERS and not is_flat and PEERS[dialect].knows(entry.path)
+
+
+def _dead_of_theirs(config: Config, given: Mapping[str, Entry], rank: Mapping[str, int]) -> dict[str, str]:
+    """Keys of another project's file that another key switches off; theirs are many, so they are listed."""
+    return {
+        key: f"{key} has no effect without {NEEDS[key].remedy}"
+        for key in given
+        if key in NEEDS and rank[key] == 1 and not NEEDS[key].is_on(config)
+    }
+
+
+def _is_written(entry: Entry) -> bool:
+    return not entry.where.endswith("'s default")
+
+
+def _dialect_notices(
+    reading: Reading, merged: Mapping[str, Entry], asides: Sequence[Aside], label: str
+) -> list[str]:
+    if reading.dialect not in PEERS:
+        return []
+    title = PEERS[reading.dialect].title
+    machine = sum(aside.reason == "about the machine" for aside in asides)
+    said = [reading.headline, f"{machine} key(s) are about the machine" if machine else ""]
+    first = f"{label} is read as {_a(title)} config: {'; '.join(filter(None, said))}."
+    taken = [f"{key} {entry.value}" for key, entry in merged.items() if entry.where == f"{title}'s default"]
+    second = [f"From {title}'s defaults, where {label} says nothing: {', '.join(taken)}."] if taken else []
+    return [first, *second, *reading.notes]
 
 
 def _read_profile(name: object) -> dict[str, Entry]:

@@ -1,15 +1,11 @@
-"""The names a setting may have in a file: our flat keys, and the nested paths of the platform's document.
-
-Files of verl share those paths but count mini-batches in prompts, so a file with a key that only verl has is
-refused.
-"""
+"""The platform's own names: our flat keys, and the nested paths of its document."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
+from stateset.rl.config.dialects.table import Entry
 from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.errors import ConfigError
 
@@ -31,51 +27,25 @@ PATHS: Mapping[str, str] = {
     "algorithm.adv_estimator": "adv_estimator",
 }
 NESTED = tuple(f"warm_start.{name}" for name in WarmStart.model_fields)  # flat keys with a dot
-VERL_ONLY = (
-    "trainer",
-    "critic",
-    "reward_model",
-    "custom_reward_function",
-    "ray_init",
-    "ray_kwargs",
-    "data.train_files",
-    "data.val_files",
-    "actor_rollout_ref.model",
-    "actor_rollout_ref.ref",
-    "actor_rollout_ref.hybrid_engine",
-    "actor_rollout_ref.rollout.name",
-    f"{_ACTOR}.optim",
-    f"{_ACTOR}.strategy",
-    f"{_ACTOR}.fsdp_config",
-)
+# Ours alone, so they may stand in a file of any dialect: no other has a name for what they say.
+HOUSE = (
+    "model", "reward", "dataset", "eval_dataset", "eval_reward", "objective", "device", "max_minutes",
+    "max_cost", "price_per_hour", "retire_pass_rate", "reward_timeout_seconds", "micro_batch_tokens",
+    "distributed",
+    "num_gpus", "strategy", "warm_start", *NESTED,
+)  # fmt: skip
 
 
-class Entry(NamedTuple):
-    """One value as it was written: its dotted path, and where."""
-
-    path: str
-    value: Any
-    where: str
-
-
-def flatten(values: Mapping[Any, Any], where: str, prefix: str = "") -> list[Entry]:
-    """List the values of a nested mapping under their dotted paths."""
-    entries = []
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            entries += flatten(value, where, f"{path}.")
-        else:
-            entries.append(Entry(path, value, where))
-    return entries
+def knows(path: str) -> bool:
+    """Whether this is one of our keys or the document's."""
+    return path in Config.model_fields or path in ("profile", *NESTED) or path in PATHS
 
 
 def translate(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Order entries by flat key (and `profile`).
 
     Raises:
-        ConfigError: an unknown key (with the nearest one), a key that only verl has, or one setting under two
-            names with two values.
+        ConfigError: an unknown key (with the nearest one), or one setting under two names with two values.
     """
     found: dict[str, Entry] = {}
     for entry in entries:
@@ -99,16 +69,9 @@ def rollout_notices(entries: Iterable[Entry]) -> list[str]:
 
 
 def _flat_key(entry: Entry) -> str:
-    if entry.path in Config.model_fields or entry.path in ("profile", *NESTED):
-        return entry.path
-    if entry.path in PATHS:
-        return PATHS[entry.path]
-    if f"{entry.path}.".startswith(tuple(f"{prefix}." for prefix in VERL_ONLY)):
-        raise ConfigError(
-            f"{entry.where}: `{entry.path}` is a verl key, and verl files cannot be read (they count "
-            "mini-batches in prompts, not responses). Use the names in docs/configuration.md."
-        )
-    raise ConfigError(f"{entry.where}: unknown key `{entry.path}`; {_suggestion(entry.path)}")
+    if not knows(entry.path):
+        raise ConfigError(f"{entry.where}: unknown key `{entry.path}`; {_suggestion(entry.path)}")
+    return PATHS.get(entry.path, entry.path)
 
 
 def _suggestion(path: str) -> str:
