@@ -37,6 +37,7 @@ from stateset.rl.config.yaml_file import parse_scalar, read_yaml
 from stateset.rl.errors import ConfigError
 
 PROFILES = Path(__file__).parent / "profiles"
+_OVERRIDE = "override"
 _DATA_KEYS = ("dataset", "eval_dataset", "warm_start.rows")
 _PATH_KEYS = (*_DATA_KEYS, "output_dir")
 
@@ -45,7 +46,8 @@ _PATH_KEYS = (*_DATA_KEYS, "output_dir")
 class Resolved:
     """A config and everything that led to it.
 
-    `layers` are profile, file and overrides, each by flat key; `asides` the given keys that do not act.
+    `layers` are another project's defaults, profile, file and overrides, each by flat key; `asides` the
+    given keys that do not act.
     """
 
     config: Config
@@ -177,26 +179,25 @@ def _resolve(
     reading = read(entries, dialect, {key: entry.value for key, entry in forced.items()})
     if reading.refused and strict:
         raise ConfigError("\n".join((*_why(dialect, deciding), *reading.refused)))
-    given = _absolute_paths(dict(reading.found), folder)
+    found = _absolute_paths(dict(reading.found), folder)
+    theirs_unsaid = {key: entry for key, entry in found.items() if _is_default(entry)}
+    given = {key: entry for key, entry in found.items() if key not in theirs_unsaid}
     names = [layer.pop("profile", None) for layer in (forced, given)]
     named = next((entry.value for entry in names if entry), None)
     chosen = named if profile is None else profile
     base = {} if chosen is None else _read_profile(chosen)
 
-    layers = (base, given, forced)
-    merged = base | given | forced
+    layers = (theirs_unsaid, base, given, forced)
+    merged = theirs_unsaid | base | given | forced
     rank = {key: level for level, layer in enumerate(layers) for key in layer}
     merged = _without_overruled(merged, rank)
     config = _validate(merged)
-    dead = _dead_of_theirs(config, given, rank) if dialect in PEERS else {}
+    dead = _dead_of_theirs(config, merged, reading.found) if dialect in PEERS else {}
     if dead:
         merged = {key: entry for key, entry in merged.items() if key not in dead}
         rank = {key: level for key, level in rank.items() if key not in dead}
         config = _validate(merged)
-    asides = (
-        *reading.asides,
-        *(Aside(given[key], why) for key, why in dead.items() if _is_written(given[key])),
-    )
+    asides = (*reading.asides, *(Aside(given[key], why) for key, why in dead.items() if key in given))
     origins = {key: entry.where for key, entry in merged.items()}
     own = [] if dialect in PEERS else entries
     notices = (
@@ -223,17 +224,19 @@ def _is_theirs(dialect: str, entry: Entry) -> bool:
     return dialect in PEERS and not is_flat and PEERS[dialect].knows(entry.path)
 
 
-def _dead_of_theirs(config: Config, given: Mapping[str, Entry], rank: Mapping[str, int]) -> dict[str, str]:
+def _dead_of_theirs(
+    config: Config, merged: Mapping[str, Entry], found: Mapping[str, Entry]
+) -> dict[str, str]:
     """Keys of another project's file that another key switches off; theirs are many, so they are listed."""
     return {
         key: f"{key} has no effect without {NEEDS[key].remedy}"
-        for key in given
-        if key in NEEDS and rank[key] == 1 and not NEEDS[key].is_on(config)
+        for key, entry in found.items()
+        if key in NEEDS and merged[key].where == entry.where and not NEEDS[key].is_on(config)
     }
 
 
-def _is_written(entry: Entry) -> bool:
-    return not entry.where.endswith("'s default")
+def _is_default(entry: Entry) -> bool:
+    return any(entry.where == f"{peer.title}'s default" for peer in PEERS.values())
 
 
 def _dialect_notices(
@@ -265,13 +268,18 @@ def _parse_override(text: str) -> list[Entry]:
     if not equals or not path.strip():
         raise ConfigError(f"override `{text}` is not key=value; write for example `batch_size=8`.")
     try:
-        return flatten({path.strip(): parse_scalar(value)}, "override")
+        return flatten({path.strip(): parse_scalar(value)}, _OVERRIDE)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"override `{text}`: the value is not valid YAML; put it in quotes.") from error
 
 
 def _absolute_paths(layer: dict[str, Entry], folder: Path) -> dict[str, Entry]:
-    return {key: entry._replace(value=_absolute(key, entry.value, folder)) for key, entry in layer.items()}
+    return {
+        key: entry._replace(
+            value=_absolute(key, entry.value, Path.cwd() if entry.where == _OVERRIDE else folder)
+        )
+        for key, entry in layer.items()
+    }
 
 
 def _absolute(key: str, value: Any, folder: Path) -> Any:

@@ -35,7 +35,7 @@ a line in `explain` and `convert`. What is only nearly the same is a notice.
 
 **Beside theirs.** Our keys that they have no name for (`reward`, `max_minutes`, `retire_pass_rate`, ...) may
 stand in their files. An override may be a key of ours or of theirs; a name that both have is ours. A profile
-stays below the file.
+fills in what the file leaves open, before their defaults.
 """
 _PLATFORM = """\
 ## platform

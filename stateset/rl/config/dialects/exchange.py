@@ -112,7 +112,9 @@ class Reader:
         """Say that a value has no equal here."""
         entry = self.given.get(path)
         name = f"{entry.path}: {entry.value}" if entry else path
-        self.refused.append(f"{self.where(path)}: `{name}` {text}")
+        said = f"{self.where(path)}: `{name}` {text}"
+        if said not in self.refused:
+            self.refused.append(said)
 
     def put_every(self, path: str, key: str) -> None:
         """Set how often something is done; -1, never, cannot be said here."""

@@ -79,7 +79,8 @@ def _read_estimator(reader: Reader) -> None:
         reader.refuse(path, f"has no equal here. Known: {', '.join(ESTIMATORS)}.")
         return
     reader.put("adv_estimator", ESTIMATORS[name], path)
-    reader.put("norm_adv_by_std", name != "dr_grpo", path)
+    if ESTIMATORS[name] == "grpo":
+        reader.put("norm_adv_by_std", name != "dr_grpo", path)
     if reader.get(plain) and name in WHITENED:
         reader.refuse(plain, f"has no equal here: {name} divides by the standard deviation. Remove it.")
     else:

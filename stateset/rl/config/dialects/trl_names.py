@@ -58,6 +58,8 @@ UNSAID = (
     Unsaid("load_in_8bit", (False,), "trains an adapter on rounded weights"),
     Unsaid("shuffle_dataset", (True,), "keeps the order of the rows"),
     Unsaid("train_sampling_strategy", ("random",), "orders the rows otherwise"),
+    Unsaid("num_processes", (1,), "multiplies the batch, and one process is assumed"),
+    Unsaid("config", (), "names another file: read that one"),
     Unsaid("max_tool_calling_iterations", (), "trains on conversations with tools"),
 )
 
@@ -85,7 +87,8 @@ ASIDES: Mapping[str, str] = {
             "vllm_structured_outputs_regex", "use_transformers_continuous_batching",
             "transformers_continuous_batching_config", "use_transformers_paged", "model_revision",
             "attn_implementation", "bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant",
-            "ignore_bias_buffers", "do_train", "do_predict", "overwrite_output_dir", "no_cuda", "env",
+            "ignore_bias_buffers", "do_train", "do_predict",
+            "accelerate_config", "config_file", "num_machines", "overwrite_output_dir", "no_cuda", "env",
         ),
         _MACHINE,
     ),

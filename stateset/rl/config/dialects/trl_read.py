@@ -41,10 +41,8 @@ def _read_sizes(reader: Reader) -> int:
     """Set prompts and mini-batches; return the optimizer updates of one step of ours."""
     n = reader.group_size("num_generations")
     micro = reader.count("per_device_train_batch_size")
-    accumulated, passes = (
-        reader.count("gradient_accumulation_steps"),
-        reader.count("num_iterations", "ppo_epochs"),
-    )
+    accumulated = reader.count("gradient_accumulation_steps")
+    passes = reader.count("num_iterations", "ppo_epochs")
     sampled = _micro_batches_sampled(reader, micro, accumulated)
     reader.put("rollout_n", n, "num_generations")
     if sampled % accumulated and (accumulated % sampled or passes > 1):
@@ -156,7 +154,8 @@ def _read_estimator(reader: Reader) -> None:
         reader.refuse("scale_rewards", "is unknown to TRL: write group, batch or none.")
         return
     reader.put("adv_estimator", known[0], "scale_rewards")
-    reader.put("norm_adv_by_std", known[1], "scale_rewards")
+    if known[0] == "grpo":
+        reader.put("norm_adv_by_std", known[1], "scale_rewards")
 
 
 def _read_loss(reader: Reader) -> None:
@@ -168,9 +167,9 @@ def _read_loss(reader: Reader) -> None:
     if level == "sequence" and kind == "cispo":
         reader.refuse("importance_sampling_level", "beside cispo has no equal here. Write token.")
         return
-    if kind == "bnpo" and reader.get("per_device_train_batch_size") == 1:
+    if kind == "bnpo" and reader.count("per_device_train_batch_size") == 1:
         aggregation = "seq-mean-token-mean"
-    elif kind == "bnpo" and reader.get("gradient_accumulation_steps") > 1:
+    elif kind == "bnpo" and reader.count("gradient_accumulation_steps") > 1:
         reader.note(
             f"{reader.where('loss_type')}: bnpo weighs every micro-batch the same; here every token of the "
             "mini-batch does (dapo)."

@@ -85,6 +85,7 @@ ASIDES: Mapping[str, str] = {
         )],
         MACHINE,
     ),
+    **dict.fromkeys(("config-path", "config-name", "config-dir"), MACHINE),
     "hydra": MACHINE,
     "defaults": MACHINE,
     "ray_init": MACHINE,

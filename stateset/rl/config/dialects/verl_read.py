@@ -94,8 +94,7 @@ def _read_loss(reader: Reader) -> None:
     if reader.has(both) and clip != 0.2 and not (reader.has(LOW) and reader.has(HIGH)):
         reader.note(
             f"{reader.where(both)}: clip_ratio {clip} acts here; verl clips at clip_ratio_low and "
-            f"clip_ratio_high, "
-            "whose default is 0.2, and ignores it."
+            "clip_ratio_high, whose default is 0.2, and ignores it."
         )
     if loss != "reinforce":
         put_clip(reader, low, high, LOW if reader.has(LOW) else both, HIGH if reader.has(HIGH) else both)
