@@ -88,7 +88,7 @@ WRONG = [
     *[("batch_size", value) for value in (0, 1.5, [4])],
     *[("betas", value) for value in ([0.9], [0.9, 1.0], [-0.1, 0.9], 0.9, ["0.9", 0.9], [0.9, 0.9, 0.9])],
     *[("clip_ratio", value) for value in (0, 1, -0.2)],
-    ("clip_ratio_low", 1.0),
+    ("clip_ratio_low", 1.5),
     ("clip_ratio_high", 0.0),
     ("clip_ratio_dual", 1.0),
     ("temperature", 0),

@@ -240,6 +240,6 @@ def test_the_documentation_tells_types_and_needs():
         "| `rollout_n` | integer >= 2 and <= 4096 | `8` | Responses to each prompt; their mean is the "
         "baseline, so at least two. |"
     ) in lines
-    assert any(line.startswith("| `clip_ratio_low` | number > 0 and < 1, null | `null` |") for line in lines)
+    assert any(line.startswith("| `clip_ratio_low` | number > 0 and <= 1, null | `null` |") for line in lines)
     assert any(line.startswith("| `kl_loss_coef`") and "Needs `use_kl_loss: true`." in line for line in lines)
     assert all(f"| `{key}` |" in render() for key in Config.model_fields)

@@ -164,7 +164,7 @@ TRL_GROUPS = [
             {"clip_ratio_dual": None},
             {"clip_ratio_dual": 2.0},
             {"loss": "gspo"},
-            {"loss": "cispo", "clip_ratio_low": 0.999999, "clip_ratio_high": 3.0},
+            {"loss": "cispo", "clip_ratio_low": 1.0, "clip_ratio_high": 3.0},
         ]
     ),
     st.sampled_from([{}, {"epochs": 7, "max_steps": 7}]),

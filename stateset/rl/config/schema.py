@@ -142,7 +142,7 @@ class Config(BaseModel):
     weight_decay: Weight = Field(0.0, description="Decoupled weight decay of AdamW.")
     max_grad_norm: PositiveFloat = Field(1.0, description="Gradients longer than this are scaled down to it.")
     warmup_steps: NonNegativeInt = Field(
-        5, description="Steps of linear warm-up, in the first `train()` call only."
+        5, description="Optimizer updates of linear warm-up, in the first `train()` call only."
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant",
@@ -216,7 +216,9 @@ class Config(BaseModel):
         "ppo_clip", description="The policy loss; gspo clips at 3e-4 and 4e-4 unless a clip is given."
     )
     clip_ratio: Ratio = Field(0.2, description="How far a token's probability ratio may move unclipped.")
-    clip_ratio_low: Ratio | None = Field(None, description="Lower distance; null: `clip_ratio`.")
+    clip_ratio_low: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="Lower distance; null: `clip_ratio`, 1: no lower bound."
+    )
     clip_ratio_high: PositiveFloat | None = Field(None, description="Upper distance; null: `clip_ratio`.")
     clip_ratio_dual: Annotated[float, Field(gt=1)] | None = Field(
         3.0, description="Bound on the loss of a response worse than average; null: no bound."

@@ -9,7 +9,7 @@ from typing import Any
 from stateset.rl.config.dialects.table import Aside, Dialect, Entry, NoEqual, Row
 from stateset.rl.config.schema import Config
 
-LOWEST_CLIP = 0.999999  # as good as no lower bound: ratios are clipped up to one millionth
+LOWEST_CLIP = 1.0  # no lower bound: a ratio is never below 0
 _HUGE = 10**12  # no setting is larger
 _FOLLOWING = ("learning_rate", "mini_batch_size", "kl_loss_type")  # our default depends on other keys
 
@@ -205,7 +205,7 @@ def put_clip(reader: Reader, low: float, high: float, low_path: str, high_path: 
     """Set the clip bounds with as few keys as say them; one that is our default is left out."""
     lowest = min(low, LOWEST_CLIP)
     paths = (low_path, high_path)
-    if lowest == high:
+    if lowest == high < LOWEST_CLIP:
         reader.put("clip_ratio", lowest, *paths)
         return
     if lowest != 0.2:

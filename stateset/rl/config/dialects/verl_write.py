@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stateset.rl.config.dialects.exchange import LOWEST_CLIP, Writer
+from stateset.rl.config.dialects.exchange import Writer
 from stateset.rl.config.dialects.table import NoEqual
 from stateset.rl.config.dialects.verl_names import (
     ACTOR,
@@ -39,8 +39,7 @@ def write_joint(config: Config, writer: Writer) -> None:
         low, high = config.clip_bounds
         both = {f"{ACTOR}.clip_ratio": low} if low == high else {}
         for path, value in (both | {LOW: low, HIGH: high}).items():
-            unbounded = path == LOW and config.loss == "cispo" and value >= LOWEST_CLIP
-            writer.put(path, 1.0 if unbounded else value, "clip_ratio", "clip_ratio_low", "clip_ratio_high")
+            writer.put(path, value, "clip_ratio", "clip_ratio_low", "clip_ratio_high")
     if config.loss == "ppo_clip":
         dual = NO_BOUND if config.clip_ratio_dual is None else config.clip_ratio_dual
         writer.put(f"{ACTOR}.clip_ratio_c", dual, "clip_ratio_dual")
