@@ -169,3 +169,10 @@ def test_neither_imports_torch_nor_anything_of_the_users(tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_explain_says_what_reward_scale_is(write, capsys):
+    code, _, err = call(capsys, "explain", write("model: smollm2-135m\nreward_scale: 0.8\n"))
+    assert code == 2
+    assert "run.yaml:2: unknown key `reward_scale`" in err
+    assert "multiplies that call's learning rate" in err

@@ -192,6 +192,9 @@ def test_reward_scale_scales_the_parameter_change(tiny_llama: Path, tmp_path: Pa
             for n, t in load_policy(str(tiny_llama), device="cpu", dtype="fp32").trainable().items()
         }
         one.train(ROWS[:2], reward_scale=scale)
+        events = one.run_path / "events.jsonl"
+        told = events.read_text() if events.is_file() else ""
+        assert (f"reward_scale {scale:g} multiplies the learning rate" in told) == (scale != 1)
         changes.append(sum(float((p.detach() - start[n]).norm()) for n, p in one.policy.trainable().items()))
     assert changes[1] == pytest.approx(0.5 * changes[0], rel=1e-3)
 

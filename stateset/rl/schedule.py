@@ -34,6 +34,16 @@ def optimizer_steps(
     return [list(order[start : start + size]) for start in range(0, len(order), size)]
 
 
+def scale_notice(config: Config, scale: float) -> str | None:
+    """What a `reward_scale` other than 1 does."""
+    if scale == 1:
+        return None
+    return (
+        f"reward_scale {scale:g} multiplies the learning rate of this call, {config.learning_rate:g}: rewards "
+        "times a number have the same advantages"
+    )
+
+
 def learning_rates(
     config: Config, numbers: Iterable[int], *, total: int, scale: float, warm_up: bool
 ) -> list[float]:

@@ -35,7 +35,7 @@ from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.rollout.model import Model
 from stateset.rl.sampling import GroupSampler, ended
-from stateset.rl.schedule import learning_rates, mini_batches
+from stateset.rl.schedule import learning_rates, mini_batches, scale_notice
 from stateset.rl.signals import StopRequest
 from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
@@ -264,9 +264,9 @@ class GRPOTrainer:
         self.recorder = stack.enter_context(
             open_recorder(run, config, self.plan, self.policy, self.state, self.trackers)
         )
-        for notice in (*config.notices, *self.policy.notices, self.scorer.notice):
-            if notice:
-                self.recorder.notice(self.state.step, notice)
+        scaled = scale_notice(config, self.reward_scale)
+        for notice in filter(None, (*config.notices, *self.policy.notices, self.scorer.notice, scaled)):
+            self.recorder.notice(self.state.step, notice)
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward

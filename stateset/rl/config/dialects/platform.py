@@ -36,6 +36,12 @@ HOUSE = (
 )  # fmt: skip
 
 
+ARGUMENTS = {
+    "reward_scale": "it is an argument of `train()`, where it multiplies that call's learning rate (rewards "
+    "times a number have the same advantages): set learning_rate.",
+}
+
+
 def knows(path: str) -> bool:
     """Whether this is one of our keys or the document's."""
     return path in Config.model_fields or path in ("profile", *NESTED) or path in PATHS
@@ -75,6 +81,8 @@ def _flat_key(entry: Entry) -> str:
 
 
 def _suggestion(path: str) -> str:
+    if path in ARGUMENTS:
+        return ARGUMENTS[path]
     names = [*Config.model_fields, "profile", *NESTED, *PATHS]
     leaf = path.rsplit(".", 1)[-1]
     nearest = [leaf] if leaf in names else difflib.get_close_matches(path, names, 1)

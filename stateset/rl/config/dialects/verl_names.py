@@ -166,11 +166,15 @@ ASIDES: Mapping[str, str] = {
             "tokenizer", "use_shm", "val_max_samples", "prompt_key", "reward_fn_key", "val_batch_size",
             "tool_config_path", "function_tool_path", "return_raw_input_ids", "return_raw_chat",
             "return_full_prompt", "dataloader_num_workers", "image_patch_size", "validation_shuffle",
-            "filter_overlong_prompts", "filter_overlong_prompts_workers", "image_key", "video_key",
-            "audio_key", "trust_remote_code", "custom_cls", "return_multi_modal_inputs",
+            "image_key", "video_key", "audio_key",
+            "trust_remote_code", "custom_cls", "return_multi_modal_inputs",
             "apply_chat_template_kwargs", "mm_processor_kwargs", "sampler", "datagen",
         )],
         _DATA,
+    ),
+    **dict.fromkeys(
+        ["data.filter_overlong_prompts", "data.filter_overlong_prompts_workers"],
+        "a prompt longer than max_prompt_length is refused here, with its row, and never dropped",
     ),
     # reward, critic, algorithm
     **dict.fromkeys(("custom_reward_function", "reward_model", "reward", "sandbox_fusion"), _REWARD),
