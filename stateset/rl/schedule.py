@@ -39,8 +39,8 @@ def scale_notice(config: Config, scale: float) -> str | None:
     if scale == 1:
         return None
     return (
-        f"reward_scale {scale:g} multiplies the learning rate of this call, {config.learning_rate:g}: rewards "
-        "times a number have the same advantages"
+        f"reward_scale {scale:g} multiplies the learning rate of this call, {config.learning_rate:g}: "
+        "rewards times a number have the same advantages"
     )
 
 
