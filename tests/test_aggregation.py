@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import math
 
 import pytest
@@ -16,6 +17,8 @@ from stateset.rl.errors import ConfigError
 
 NORM = "seq-mean-token-sum-norm"
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=6)
+
+EXAMPLES = 1000 if os.environ.get("STATESET_LONG") else 60
 
 
 def ragged(lengths: list[int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -45,7 +48,7 @@ def test_modes_are_those_of_the_specification() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @given(rows=st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=5, max_size=5), min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_agrees_with_plain_loops(mode: str, dtype: torch.dtype, rows: list[list[float]]) -> None:
     weights = token_weights(torch.tensor(rows, dtype=dtype), mode, norm=7)
     assert weights.dtype == dtype
@@ -70,7 +73,7 @@ def test_whole_number_masks_get_float_weights(mode: str, dtype: torch.dtype) -> 
 
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @given(lengths=LENGTHS, left=st.integers(0, 3), right=st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_padding_changes_no_weight(mode: str, lengths: list[int], left: int, right: int) -> None:
     mask = ragged([*lengths, 1])
     padded = torch.nn.functional.pad(mask, (left, right, 0, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import json
 import math
 from pathlib import Path
@@ -19,6 +20,8 @@ from stateset.rl.credit import SCALED_DISTANCES
 from stateset.rl.tracking.attribution import describe_attribution
 from stateset.rl.trainer import GRPOTrainer
 from stateset.rl.types import Score
+
+EXAMPLES = 1000 if os.environ.get("STATESET_LONG") else 60
 
 
 def of(rows: object) -> Tensor:
@@ -42,6 +45,21 @@ def test_two_parts_by_hand() -> None:
     assert found.conflicts.tolist() == [[0, 1], [1, 0]], "b pushed down what a pushed up"
     scaled = attribute(grpo(rewards, ONE), rewards, components, weights, ONE)
     assert_agrees(scaled.shares, found.shares)
+
+
+def test_a_response_that_does_not_train_has_no_share() -> None:
+    """Part b differs on the third response only, which is masked; the second counts twice.
+
+    r = a + b: advantages from the mean 4/3 are (-4/3, -1/3, 5/3); a pushes (-1/3, 2/3, -1/3).
+    """
+    components = of([[0, 0], [1, 0], [0, 3]])
+    rewards = components.sum(-1)
+    advantages = grpo(rewards, ONE, norm_by_std=False)
+    assert_agrees(advantages, [-4 / 3, -1 / 3, 5 / 3])
+    found = attribute(advantages, rewards, components, of([1, 1]), ONE, of([1, 2, 0]))
+    total = 16 / 9 + 2 / 9
+    assert_agrees(found.shares[:1], [(4 / 9 - 2 * 2 / 9) / total])
+    assert_agrees(found.shares.sum()[None], [1.0])
 
 
 def test_what_no_part_explains_is_the_rest() -> None:
@@ -76,7 +94,7 @@ PART = st.integers(-8, 8).map(lambda n: n / 4)
     weights=st.tuples(PART, PART, PART),
     unscored=st.sets(st.integers(0, 11), max_size=2),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_pushes_add_up_to_every_advantage(name, parts, weights, unscored) -> None:
     components, groups = of(parts), torch.arange(len(parts)) % 2
     rewards = components @ of(weights)

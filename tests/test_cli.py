@@ -310,9 +310,14 @@ def test_plan_tries_the_model(inside: Project, capsys) -> None:
     assert [one["n"] for one in found["no_signal"]] == [2, 4, 8, 16, 32]
     text = call(capsys, *command).out
     assert "4 prompts x 3 samples: right in" in text
-    assert "advice: rollout_n" in text
+    assert "advice: the model is hardly ever right" in text
     assert "time: " in text
     assert "test rows" in text
+    for wrong in (("--probe", "-3"), ("--probe", "4", "--prompts", "0"), ("--measure", "--price", "-5")):
+        assert call(capsys, "plan", "project.yaml", *settings, *wrong).code == 2, wrong
+    alone = call(capsys, "plan", "project.yaml", *settings, "--price", "3")
+    assert alone.code == 2
+    assert "--measure or --probe" in alone.err
     refused = call(capsys, "plan", "project.yaml", *settings, "--probe", "1")
     assert refused.code == 2
     assert "sample two or more" in refused.err

@@ -385,3 +385,23 @@ def test_configs_travel_and_compare_by_value():
         assert twin.origins == {"seed": "config", "clip_ratio": "config"}
     assert config == Config(seed=3, clip_ratio=0.1)
     assert config != Config(seed=4, clip_ratio=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "bounds"),
+    [
+        ({}, (3e-4, 4e-4)),
+        ({"clip_ratio_low": 1e-3}, (1e-3, 4e-4)),
+        ({"clip_ratio_high": 1e-3}, (3e-4, 1e-3)),
+        ({"clip_ratio": 2e-3}, (2e-3, 2e-3)),
+    ],
+)
+def test_gspo_keeps_the_papers_bound_where_none_is_given(given, bounds):
+    config = make_config({"loss": "gspo", "ppo_epochs": 2, **given})
+    assert config.clip_bounds == bounds
+    assert not any("hardly ever clips" in notice for notice in config.notices)
+
+
+def test_a_wide_clip_of_gspo_is_noticed():
+    config = make_config({"loss": "gspo", "ppo_epochs": 2, "clip_ratio": 0.1})
+    assert any("hardly ever clips" in notice for notice in config.notices)

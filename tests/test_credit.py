@@ -132,3 +132,53 @@ def test_a_kl_in_the_reward_of_reinforce_plus_plus_is_paid_token_by_token() -> N
         tokens[row, last] += rewards[row]
     expected = reinforce_plus_plus(tokens, batch.mask)
     assert_agrees(advantages(config, groups, batch, fixed), expected, 1e-7)
+
+
+def test_responses_that_are_masked_out_are_no_part_of_the_kl_baseline() -> None:
+    """Two of four were truncated: the others, with the same KL, keep their advantages."""
+    rollouts = tuple(
+        Rollout(sample=s, text="", token_ids=(5, 5), loss_mask=(1, 1), sampler_logprobs=(0.0, 0.0),
+                stop_reason="stop" if s < 2 else "length")
+        for s in range(4)
+    )  # fmt: skip
+    group = RolloutGroup(task=Task(id="t", prompt="p"), prompt_ids=(1,), rollouts=rollouts)
+    groups = [ScoredGroup(group=group, scores=tuple(Score(total=v) for v in (1.0, 0.0, 1.0, 0.0)))]
+    batch = Batch.from_groups([group]).masked(torch.tensor([True, True, False, False]))
+    fixed = Fixed(old=torch.ones(4, 2), reference=torch.zeros(4, 2))
+    config = make_config(KL | {"mask_truncated": True, "norm_adv_by_std": False})
+    found = advantages(config, groups, batch, fixed)
+    assert found[:2, 0].tolist() == [0.5, -0.5], "the KL is 2 in each"
+
+
+def test_gdpo_in_a_step_that_nothing_scored_is_zero() -> None:
+    groups = scored(((None, None, None), (None, None, None)))
+    batch, _ = batch_of(groups)
+    for weights in (None, {"a": 1.0}):
+        found = advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING, weights)
+        assert found.shape == batch.mask.shape
+        assert not found.any()
+
+
+def test_gdpo_refuses_a_scored_response_without_one_of_its_parts() -> None:
+    parts = [{"a": 1.0, "b": 0.0}] * 5 + [{"a": 0.0}]
+    groups = scored(TOTALS, parts)
+    batch, _ = batch_of(groups)
+    with pytest.raises(RewardError, match="response to task 1 has only a"):
+        advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING)
+    groups = scored(((1.0, 3.0, 2.0), (0.0, 1.0, None)), parts)
+    batch, _ = batch_of(groups)
+    advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING)
+
+
+def test_the_penalty_on_length_counts_beside_the_rewards_own_weights() -> None:
+    """The part `a` is equal in each group; only the penalty differs."""
+    parts = [{"a": 1.0, "overlong": p} for p in (0.0, -1.0, -2.0, 0.0, 0.0, -3.0)]
+    groups = scored(((1.0, 0.0, -1.0), (1.0, 1.0, -2.0)), parts)
+    batch, _ = batch_of(groups)
+    config = make_config({"adv_estimator": "gdpo", "overlong_buffer": 4})
+    found = advantages(config, groups, batch, NOTHING, {"a": 0.5})
+    assert found[0, 0] > found[1, 0] > found[2, 0]
+    plain = make_config({"overlong_buffer": 4})
+    shares = token_advantages(plain, groups, batch, NOTHING, {"a": 0.5}).attribution
+    assert shares["attribution/overlong"] == pytest.approx(1.0)
+    assert shares["attribution/rest"] == pytest.approx(0.0, abs=1e-9)

@@ -176,6 +176,10 @@ def configs(draw, options, groups):
     values = draw(st.fixed_dictionaries({}, optional=options)) | draw(SIZES) | draw(LORA)
     for group in groups:
         values |= draw(group)
+    if values.get("adv_estimator") in ("reinforce_plus_plus", "gae"):  # not together with it
+        values = {
+            key: value for key, value in values.items() if key not in ("dynamic_sampling", "max_gen_batches")
+        }
     if values.get("loss") != "reinforce" and "clip_ratio_low" not in values:
         values |= draw(CLIPS)
     return make_config(values)

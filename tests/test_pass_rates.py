@@ -90,3 +90,14 @@ def test_rows_for_an_effect_by_simulation() -> None:
     changes = draws.choice([1, -1, 0], p=[0.2, 0.1, 0.7], size=(2000, rows))
     z = changes.mean(1) / (changes.std(1, ddof=1) / math.sqrt(rows))
     assert 0.76 <= float((z > 1.96).mean()) <= 0.84
+
+
+def test_equal_counts_leave_the_rate_open() -> None:
+    """0 of 192: rates up to 1 - 0.025^(1/192), 1.9 %, are possible (Clopper-Pearson)."""
+    [small, large] = forecast([0] * 24, 8, [2, 32])
+    rate = 1 - 0.025 ** (1 / 192)
+    assert (small.high, large.high) == (1.0, 1.0)
+    assert large.low == pytest.approx((1 - rate) ** 32 + rate**32, abs=1e-3)
+    [middle] = forecast([4] * 24, 8, [2])
+    assert middle.low == pytest.approx(0.5, abs=1e-3)
+    assert middle.high > 0.505

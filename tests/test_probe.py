@@ -17,7 +17,7 @@ from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(
     prefill=1.0, decode_token=0.1, forward_token=0.003, update_token=0.01, optimizer=0.5,
-    prompts=2, prompt_tokens=100, responses=8, peak_bytes=0,
+    prompts=2, prompt_tokens=100, responses=8, activation_bytes=0, peak_bytes=0,
 )  # fmt: skip
 LENGTHS = [10, 10, 40, 20]  # 20 at the mean, 40 at most: 30 decoded positions
 TOKENS = 100 + 8 * 20
@@ -37,6 +37,10 @@ def test_a_step_by_hand() -> None:
     assert step(0.5, ppo_epochs=1, use_kl_loss=True) == pytest.approx(
         sampled + update + 0.5 + 0.003 * TOKENS
     ), "with a KL term no group is skipped, and the reference computes each, too"
+    rewarded = step(0.5, ppo_epochs=1, use_kl_loss=True, kl_placement="reward")
+    assert rewarded == pytest.approx(sampled + update + 0.5 + 2 * 0.003 * TOKENS), "and the old ones"
+    dynamic = step(0.25, ppo_epochs=1, dynamic_sampling=True, max_gen_batches=3)
+    assert dynamic == pytest.approx(3 * sampled + 0.75 * update + 0.5), "three rounds find three quarters"
     assert step(ppo_epochs=1, adv_estimator="gae") == pytest.approx(
         sampled + 2 * (update + 0.5) + 0.003 * TOKENS
     )
@@ -62,6 +66,8 @@ def test_right_is_above_the_middle() -> None:
     groups = [scored((0.0, 1.0, 0.9)), scored((0.5, 0.2, 0.1)), scored((None, 1.0, 1.0))]
     assert count_passes(groups, (0.0, 1.0)) == ([2, 0], 0.5)
     assert count_passes([scored((2.0, 6.0))], None) == ([1], 4.0)
+    assert count_passes([scored((1.0, 1.0)), scored((1.0, 1.0))], None)[0] == [], "nothing to compare"
+    assert count_passes([scored((1.0, 1.0)), scored((1.0, 1.0))], (0.0, 1.0)) == ([2, 2], 0.5)
     passes, middle = count_passes([scored((None, None))], None)
     assert passes == []
     assert math.isnan(middle)
@@ -107,9 +113,11 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
 
 
 def test_what_money_buys() -> None:
-    assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_minutes == 90
-    assert make_config({"max_cost": 3, "price_per_hour": 2, "max_minutes": 10}).limit_minutes == 10
-    assert make_config({}).limit_minutes is None
+    assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_seconds() == 90 * 60
+    assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_seconds(5000.0) == 400
+    assert make_config({"max_cost": 3, "price_per_hour": 2}).limit_seconds(6000.0) == 0
+    assert make_config({"max_cost": 3, "price_per_hour": 2, "max_minutes": 10}).limit_seconds(1.0) == 600
+    assert make_config({}).limit_seconds(9.0) == math.inf
     with pytest.raises(ConfigError, match="no effect"):
         make_config({"price_per_hour": 2})
     with pytest.raises(ConfigError, match="needs a price"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trainer_rewards import count_e
+from trainer_rewards import bounded_e
 
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import make_config
@@ -17,7 +19,7 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.policy.learner import Learner
 from stateset.rl.sampling import GroupSampler, _penalised
 from stateset.rl.trainer import GRPOTrainer
-from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
+from stateset.rl.types import OVERLONG, Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 TASKS = [Task(id=str(i), prompt=f"hello {i}") for i in range(10)]
 
@@ -42,10 +44,15 @@ class Recorded(GroupSampler):
         return [scored(task, self.table(task)) for task in tasks]
 
 
-def sampler(table: Callable[[Task], tuple[float | None, ...]], **settings: Any) -> Recorded:
+def sampler(
+    table: Callable[[Task], tuple[float | None, ...]],
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    **settings: Any,
+) -> Recorded:
     config = make_config({"rollout_n": 2, "batch_size": 3, **settings})
     nothing: Any = None
-    made = Recorded(config, TASKS, TrainerState(), nothing, nothing, nothing, nothing)
+    scorer: Any = SimpleNamespace(bounds=bounds)
+    made = Recorded(config, TASKS, TrainerState(), nothing, nothing, scorer, nothing)
     object.__setattr__(made, "table", table)
     object.__setattr__(made, "asked", [])
     return made
@@ -62,23 +69,24 @@ def ids(groups: list[ScoredGroup]) -> list[str]:
 def test_groups_without_signal_give_way_to_other_prompts() -> None:
     one = sampler(odd_ones, dynamic_sampling=True, max_gen_batches=20)
     tasks = TASKS[:3]  # "1" alone has signal
-    groups, counters = one.sample(tasks, 1)
+    groups, sampled = one.sample(tasks, 1)
     assert len(groups) == 3
     assert all(int(name) % 2 for name in ids(groups))
     assert len(set(ids(groups))) == 3
     assert one.asked[0] == ["0", "1", "2"]
     flat = [name for batch in one.asked for name in batch]
     assert len(flat) == len(set(flat)), "no prompt twice in one step"
-    assert counters == {"signal/resampled": float(len(flat) - 3)}
+    assert sorted(ids(sampled)) == sorted(flat)
+    assert one.counters(groups, sampled) == {"signal/resampled": float(len(flat) - 3)}
     assert len(one.asked[1]) == 2, "as many as are missing"
 
 
 def test_the_budget_ends_it_and_the_batch_keeps_its_size() -> None:
     one = sampler(lambda task: (1.0, 1.0), dynamic_sampling=True, max_gen_batches=2)
-    groups, counters = one.sample(TASKS[:3], 1)
+    groups, sampled = one.sample(TASKS[:3], 1)
     assert [len(batch) for batch in one.asked] == [3, 3]
     assert ids(groups) == ["0", "1", "2"], "nothing better was found"
-    assert counters == {"signal/resampled": 3.0}
+    assert one.counters(groups, sampled) == {"signal/resampled": 3.0}
 
 
 def test_when_the_rows_run_out_it_goes_on_with_what_there_is() -> None:
@@ -90,7 +98,9 @@ def test_when_the_rows_run_out_it_goes_on_with_what_there_is() -> None:
 
 def test_it_is_off_by_default() -> None:
     one = sampler(lambda task: (1.0, 1.0))
-    assert one.sample(TASKS[:3], 1)[1] == {}
+    groups, sampled = one.sample(TASKS[:3], 1)
+    assert groups == sampled
+    assert one.counters(groups, sampled) == {}
     assert len(one.asked) == 1
 
 
@@ -115,7 +125,7 @@ def test_solved_prompts_are_retired_and_replaced() -> None:
         assert len(tasks) == (1 if call % 4 == 3 else 3)
         assert not {task.id for task in tasks} & set(one.state.retired)
         groups, _ = one.sample(tasks, 1)
-        counters = one.retire(groups, (0.0, 1.0))
+        counters = one.retire(groups)
         one.state.call_step += 1
     assert sorted(one.state.retired) == ["0", "2", "4", "6", "8"]
     assert counters == {"signal/retired": 5.0}
@@ -123,12 +133,37 @@ def test_solved_prompts_are_retired_and_replaced() -> None:
 
 
 def test_a_pass_rate_is_of_the_rewards_range() -> None:
-    one = sampler(odd_ones, retire_pass_rate=0.75)
+    one = sampler(odd_ones, (0.0, 4.0), retire_pass_rate=0.75)
     half = [scored(TASKS[0], (4.0, 2.0)), scored(TASKS[1], (1.0, 4.0)), scored(TASKS[2], (None, 4.0))]
-    one.retire(half, (0.0, 4.0))
+    one.retire(half)
     assert one.state.retired == ["0", "2"], "means 3 of 4, 2.5 of 4, and 4 of 4 of those that were scored"
-    one.retire([scored(TASKS[3], (4.0, 4.0))], None)
-    assert one.state.retired == ["0", "2"], "without a range nothing is known to be solved"
+    with pytest.raises(ConfigError, match="between which values it lies"):
+        sampler(odd_ones, None, retire_pass_rate=0.75)
+
+
+def test_solved_prompts_are_retired_although_their_groups_are_replaced() -> None:
+    one = sampler(odd_ones, retire_pass_rate=0.9, dynamic_sampling=True, max_gen_batches=4)
+    for _ in range(12):
+        groups, sampled = one.sample(one.next_tasks(), 1)
+        one.counters(groups, sampled)
+        one.state.call_step += 1
+    assert sorted(one.state.retired) == ["0", "2", "4", "6", "8"]
+    assert {int(name) % 2 for name in ids(groups)} == {1}
+
+
+def test_signal_is_what_the_estimator_compares() -> None:
+    def equal_totals(task: Task) -> tuple[float, float]:
+        return (1.0, 1.0)
+
+    one = sampler(equal_totals, adv_estimator="gdpo", dynamic_sampling=True)
+    group = scored(TASKS[0], (1.0, 1.0))
+    parts = [{"a": 1.0, "b": 0.0}, {"a": 0.0, "b": 1.0}]
+    differs = replace(group, scores=tuple(Score(total=1.0, parts=part) for part in parts))
+    assert one._has_signal(differs)
+    assert not one._has_signal(group)
+    for estimator in ("gae", "reinforce_plus_plus"):
+        with pytest.raises(ConfigError, match="remove dynamic_sampling, or take"):
+            make_config({"dynamic_sampling": True, "adv_estimator": estimator})
 
 
 def test_when_all_are_retired_it_says_so() -> None:
@@ -136,7 +171,7 @@ def test_when_all_are_retired_it_says_so() -> None:
     steps = 0
     while not one.exhausted:
         groups, _ = one.sample(one.next_tasks(), steps)
-        one.retire(groups, (0.0, 1.0))
+        one.retire(groups)
         one.state.call_step += 1
         steps += 1
     assert steps == 4, "ten rows in steps of three"
@@ -149,7 +184,7 @@ def test_the_soft_penalty_by_hand() -> None:
     found = _penalised(group, config)
     assert [round(score.value, 9) for score in found.scores[:3]] == [1.0, 0.0, -1.0]
     assert math.isnan(found.scores[3].value), "unscorable stays so"
-    assert [score.parts["overlong"] for score in found.scores] == [0.0, -1.0, -2.0, -2.0]
+    assert [score.parts[OVERLONG] for score in found.scores] == [0.0, -1.0, -2.0, -2.0]
 
 
 def test_a_buffer_longer_than_the_response_is_refused() -> None:
@@ -180,7 +215,7 @@ def test_a_run_with_all_of_it_resumes_bit_for_bit(tiny_llama: Path, tmp_path: Pa
 
     def trainer(out: Path, **keywords: Any) -> GRPOTrainer:
         config = {**SETTINGS, **extra, "output_dir": str(out)}
-        return GRPOTrainer(model=str(tiny_llama), reward_function=count_e, config=config, **keywords)
+        return GRPOTrainer(model=str(tiny_llama), reward_function=bounded_e, config=config, **keywords)
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     trainer(whole).train(ROWS)
@@ -212,7 +247,7 @@ def test_cut_off_responses_can_stay_out_of_the_update(
             "output_dir": str(tmp_path / str(masked)),
         }
         config |= {"max_response_length": 4, "rollout_n": 16}
-        GRPOTrainer(model=str(tiny_llama), reward_function=count_e, config=config).train(ROWS)
+        GRPOTrainer(model=str(tiny_llama), reward_function=bounded_e, config=config).train(ROWS)
     (plain, advantages), (without, same) = seen
     cut = plain.token_ids[plain.lengths == 4][:, -1] != 97  # the tiny model's end of sequence
     rows = (plain.lengths == 4).nonzero()[:, 0][cut]

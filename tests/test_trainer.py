@@ -322,6 +322,15 @@ def test_max_steps_and_max_minutes(tiny_llama: Path, tmp_path: Path) -> None:
     assert [p.name for p in list_checkpoints(tmp_path / "b" / "checkpoints")] == ["step_00001"]
 
 
+def test_what_a_run_has_cost_counts_in_every_call_and_process(tiny_llama: Path, tmp_path: Path) -> None:
+    budget = {"max_cost": 1e-9, "price_per_hour": 1.0}
+    one = trainer(tiny_llama, tmp_path / "run", **budget)
+    one.train(ROWS)
+    one.train(ROWS)
+    trainer(tiny_llama, tmp_path / "run", **budget).train(ROWS, resume=tmp_path / "run")
+    assert len(lines(tmp_path / "run" / "metrics.jsonl")) == 1
+
+
 def test_gradient_checkpointing_trains_the_same(tiny_llama: Path, tmp_path: Path) -> None:
     for name, on in (("off", False), ("on", True)):
         trainer(

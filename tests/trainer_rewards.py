@@ -9,6 +9,14 @@ def count_e(prompt: str, response: str) -> float:
     return response.count("e") / 5
 
 
+@reward
+def bounded_e(prompt: str, response: str) -> float:
+    return min(1.0, response.count("e") / 5)
+
+
+bounded_e.bounds = (0.0, 1.0)
+
+
 def count_a(prompt: str, response: str) -> float:
     return float(response.count("a"))
 

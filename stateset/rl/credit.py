@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from stateset.rl.algorithm.advantages import ADVANTAGES, at_last_token, gae, trainable_rows
+from stateset.rl.algorithm.aggregation import token_weights
 from stateset.rl.algorithm.attribution import attribute
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import RewardError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.trace import Fixed
-from stateset.rl.types import ScoredGroup
+from stateset.rl.types import OVERLONG, ScoredGroup
 
 SCALED_DISTANCES = ("grpo", "grpo_batch_std", "rloo", "maxrl")  # estimators that `attribute` can split
 
@@ -57,8 +58,10 @@ def token_advantages(
         weights: of the reward's parts by name, for `gdpo`; a part without one counts 0. None: all count 1.
 
     Raises:
-        RewardError: `gdpo` without parts.
+        RewardError: `gdpo` without parts, or with a scored response that lacks one.
     """
+    if weights is not None and config.overlong_buffer:
+        weights = {**weights, OVERLONG: 1.0}
     rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
     groups, mask = batch.groups.cpu(), batch.mask.cpu()
     penalty = _penalty(config, fixed)
@@ -77,6 +80,7 @@ def token_advantages(
             advantages = estimator(rewards, groups, mask)
         case "gdpo":
             components, factors = _components(scored, rewards, weights)
+            _refuse_missing(scored, components)
             advantages = estimator(components, factors, groups)[:, None]
         case "grpo":
             advantages = estimator(rewards, groups, norm_by_std=config.norm_adv_by_std)[:, None]
@@ -84,10 +88,13 @@ def token_advantages(
             advantages = estimator(rewards, groups)[:, None]
     shares = {}
     if weights is not None and config.adv_estimator in SCALED_DISTANCES:
-        shares = _attribution(scored, rewards, advantages[:, 0], weights, groups)
+        norm = config.max_response_length if config.loss_agg_mode.endswith("norm") else None
+        in_loss = token_weights(mask, config.loss_agg_mode, norm=norm).sum(-1)
+        shares = _attribution(scored, rewards, advantages[:, 0], weights, groups, in_loss)
     if penalty is not None:  # the task's rewards alone decide what is above average, and by how much
         costs = torch.where(mask != 0, penalty, 0.0).sum(-1)
-        costs = torch.where(trainable_rows(rewards, groups), costs, math.nan)
+        masked_out = (batch.lengths.cpu() > 0) & ~(mask != 0).any(-1)  # truncated: no part of the mean
+        costs = torch.where(trainable_rows(rewards, groups) & ~masked_out, costs, math.nan)
         advantages = advantages - ADVANTAGES["grpo"](costs, groups, norm_by_std=False)[:, None]
     return Credit(advantages=advantages.expand(mask.shape), attribution=shares)
 
@@ -98,13 +105,14 @@ def _attribution(
     advantages: Tensor,
     weights: Mapping[str, float],
     groups: Tensor,
+    in_loss: Tensor,
 ) -> dict[str, float]:
     present = {name for group in scored for score in group.scores for name in score.parts}
     names = [name for name in weights if name in present]
     if not names:
         return {}
     components, factors = _components(scored, rewards, {name: weights[name] for name in names})
-    found = attribute(advantages, rewards, components, factors, groups)
+    found = attribute(advantages, rewards, components, factors, groups, in_loss)
     shares = zip([*names, "rest"], found.shares.tolist(), strict=True)
     pairs = combinations(range(len(names)), 2)
     return {f"attribution/{name}": share for name, share in shares} | {
@@ -124,10 +132,12 @@ def _penalty(config: Config, fixed: Fixed) -> Tensor | None:
 def _components(
     scored: Sequence[ScoredGroup], rewards: Tensor, weights: Mapping[str, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """Parts [B, K] and their weights [K]; a response without a total or a part has NaN there."""
+    """Parts [B, K] and their weights [K]; a response without a total has NaN there."""
     scores = [score for group in scored for score in group.scores]
     found = dict.fromkeys(name for score in scores for name in score.parts)
     names = list(found) if weights is None else [name for name in weights if name in found]
+    if not names and rewards.isnan().all():  # nothing was scored, so nothing has parts
+        return torch.full((len(scores), 1), math.nan, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     if not names:
         raise RewardError(
             "adv_estimator gdpo standardises each part of a reward, and this reward has none"
@@ -139,3 +149,13 @@ def _components(
     return torch.where(rewards.isnan()[:, None], math.nan, components), torch.tensor(
         factors, dtype=torch.float64
     )
+
+
+def _refuse_missing(scored: Sequence[ScoredGroup], components: Tensor) -> None:
+    rows = [(group.group.task.id, score) for group in scored for score in group.scores]
+    for (task, score), parts in zip(rows, components, strict=True):
+        if score.total is not None and parts.isnan().any():
+            raise RewardError(
+                f"adv_estimator gdpo compares every part of a reward, and a scored response to task {task} "
+                f"has only {', '.join(score.parts) or 'none'}: return all parts of it, or None as its total"
+            )

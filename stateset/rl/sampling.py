@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.schema import Config
 from stateset.rl.data.sampler import TaskOrder
+from stateset.rl.errors import ConfigError
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.collect import collect_groups
@@ -20,7 +21,7 @@ from stateset.rl.rollout.engine import RolloutEngine, Sampling
 from stateset.rl.rollout.sample import sample_seed
 from stateset.rl.tracking.measure import quality
 from stateset.rl.tracking.recorder import Recorder
-from stateset.rl.types import RolloutGroup, Score, ScoredGroup, Task
+from stateset.rl.types import OVERLONG, RolloutGroup, Score, ScoredGroup, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class GroupSampler:
     scorer: RewardScorer
     recorder: Recorder
 
+    def __post_init__(self) -> None:
+        if self.config.retire_pass_rate is not None and self.scorer.bounds is None:
+            raise ConfigError(
+                "retire_pass_rate asks which answers are right, and this reward does not say between which "
+                "values it lies: give it `bounds = (lowest, highest)`, or remove retire_pass_rate"
+            )
+
     def next_tasks(self) -> list[Task]:
         """The prompts of the next step, at least one unless it is `exhausted`."""
         state, retired = self.state, set(self.state.retired)
@@ -48,34 +56,39 @@ class GroupSampler:
         """Every prompt is solved and retired."""
         return len(set(self.state.retired)) == len(self.tasks)
 
-    def sample(self, tasks: Sequence[Task], step: int) -> tuple[list[ScoredGroup], dict[str, float]]:
-        """`rollout_n` scored responses to each task, and counters by logged name.
+    def sample(self, tasks: Sequence[Task], step: int) -> tuple[list[ScoredGroup], list[ScoredGroup]]:
+        """`rollout_n` scored responses to each task: the groups that train, and all that were sampled.
 
         With `dynamic_sampling`, groups of equal rewards give way to groups of other prompts, in at most
         `max_gen_batches` rounds; if there are still too few, they stay in the batch.
         """
-        scored = self._sample(tasks, step)
+        sampled = self._sample(tasks, step)
         if not self.config.dynamic_sampling:
-            return scored, {}
-        asked, sampled = list(tasks), len(scored)
+            return sampled, sampled
+        asked, kept = list(tasks), sampled
         for _ in range(1, self.config.max_gen_batches):
-            missing = sum(not _has_signal(group) for group in scored)
+            missing = sum(not self._has_signal(group) for group in kept)
             fresh = self._others(missing, asked)
             if not fresh:
                 break
             asked += fresh
-            sampled += len(fresh)
-            scored = sorted([*scored, *self._sample(fresh, step)], key=lambda group: not _has_signal(group))
-            scored = scored[: len(tasks)]
-        return scored, {"signal/resampled": float(sampled - len(tasks))}
+            more = self._sample(fresh, step)
+            sampled = [*sampled, *more]
+            kept = sorted([*kept, *more], key=lambda group: not self._has_signal(group))[: len(tasks)]
+        return kept, sampled
 
-    def retire(self, scored: Sequence[ScoredGroup], bounds: tuple[float, float] | None) -> dict[str, float]:
+    def counters(self, kept: Sequence[ScoredGroup], sampled: Sequence[ScoredGroup]) -> dict[str, float]:
+        """Retire solved prompts; what both kinds of selection did, by logged name."""
+        resampled = {"signal/resampled": float(len(sampled) - len(kept))}
+        return (resampled if self.config.dynamic_sampling else {}) | self.retire(sampled)
+
+    def retire(self, sampled: Sequence[ScoredGroup]) -> dict[str, float]:
         """Ask no more for prompts whose mean quality has reached `retire_pass_rate`."""
         rate = self.config.retire_pass_rate
         if rate is None:
             return {}
-        for group in scored:
-            known = [quality(value, bounds) for value in group.values if not math.isnan(value)]
+        for group in sampled:
+            known = [quality(value, self.scorer.bounds) for value in group.values if not math.isnan(value)]
             task = group.group.task.id
             if task not in self.state.retired and known and math.fsum(known) / len(known) >= rate - 1e-9:
                 self.state.retired.append(task)
@@ -114,6 +127,12 @@ class GroupSampler:
         self.recorder.unscored(step, self.scorer.failures.total(), self.scorer.first_failure)
         return [_penalised(group, config) for group in scored] if config.overlong_buffer else scored
 
+    def _has_signal(self, group: ScoredGroup) -> bool:
+        scores = [score for score in group.scores if score.total is not None]
+        if self.config.adv_estimator == "gdpo":  # it compares part by part
+            return len({tuple(sorted(score.parts.items())) for score in scores}) > 1
+        return len({score.total for score in scores}) > 1
+
     def _seed(self, purpose: str) -> int:
         return sample_seed(self.config.seed, purpose, self.state.call, "", 0)
 
@@ -123,10 +142,6 @@ def ended(groups: Sequence[RolloutGroup]) -> list[bool]:
     return [rollout.stop_reason == "stop" for group in groups for rollout in group.rollouts]
 
 
-def _has_signal(group: ScoredGroup) -> bool:
-    return len({value for value in group.values if not math.isnan(value)}) > 1
-
-
 def _penalised(group: ScoredGroup, config: Config) -> ScoredGroup:
     """DAPO's soft overlong punishment (arXiv 2503.14476): linear over the last `overlong_buffer` tokens."""
     free = config.max_response_length - config.overlong_buffer
@@ -134,7 +149,7 @@ def _penalised(group: ScoredGroup, config: Config) -> ScoredGroup:
     def shaped(score: Score, length: int) -> Score:
         penalty = -config.overlong_penalty * max(0, length - free) / config.overlong_buffer
         total = None if score.total is None else score.total + penalty
-        return replace(score, total=total, parts={**score.parts, "overlong": penalty})
+        return replace(score, total=total, parts={**score.parts, OVERLONG: penalty})
 
     lengths = [len(rollout.token_ids) for rollout in group.group.rollouts]
     scores = tuple(shaped(*pair) for pair in zip(group.scores, lengths, strict=True))

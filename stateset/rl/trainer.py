@@ -165,7 +165,7 @@ class GRPOTrainer:
     def _loop(self, keeper: Keeper, stop: StopRequest) -> None:
         """Steps in data order, with evaluations and checkpoints between them."""
         state, config, total = self.state, self.config, self.plan.total_steps
-        deadline = time.monotonic() + 60 * (config.limit_minutes or math.inf)
+        deadline = time.monotonic() + self.recorder.limit_seconds
         if config.warm_start is not None and not state.warm_start:
             if state.call:
                 raise ConfigError(
@@ -177,7 +177,7 @@ class GRPOTrainer:
         if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
             state.eval_hash, state.best_reward = eval_hash, None
             keeper.evaluate(self.held_out, self.eval_scorer)
-        last = state.call_step >= total or self.sampler.exhausted
+        last = state.call_step >= total or self.sampler.exhausted or not self.recorder.limit_seconds
         while not last:
             metrics = self.step(self.sampler.next_tasks())
             if self.on_step is not None:
@@ -193,7 +193,7 @@ class GRPOTrainer:
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
         number = self.state.step + 1
-        scored, counters = self.sampler.sample(tasks, number)
+        scored, sampled = self.sampler.sample(tasks, number)
         groups = [group.group for group in scored]
         rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
         batch = Batch.from_groups(groups)
@@ -216,10 +216,10 @@ class GRPOTrainer:
         with self.recorder.phase("weights"):
             self.engine.load_weights(self.policy)
         num_tokens = sum(map(batch.num_tokens, range(len(groups))))
-        counters |= self.state.count(rewards.tolist(), num_tokens, self.plan.steps_per_epoch)
+        counters = self.state.count(rewards.tolist(), num_tokens, self.plan.steps_per_epoch)
         bounds = self.scorer.bounds or self.state.reward_bounds
-        counters |= self.sampler.retire(scored, bounds) | dict(credit.attribution)
-        metrics = measure(scored, learned | counters, step=number, bounds=bounds)
+        counters |= self.sampler.counters(scored, sampled) | dict(credit.attribution)
+        metrics = measure(scored, sampled, learned | counters, step=number, bounds=bounds)
         advantages = credit.advantages.to(batch.mask.device)
         given = {"exact_sampler": self.learner.exact_sampler, "part_weights": self.scorer.weights}
         trace = trace_lines(batch, advantages, fixed, self.learner.trace, given)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+OVERLONG = "overlong"  # the part of a score that punishes its length
+
 
 class Message(TypedDict):
     """One chat message, in the shape that chat templates take."""

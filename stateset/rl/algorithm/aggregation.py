@@ -60,7 +60,7 @@ def masked(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _positive(norm: float | None) -> float:
-    if norm is None or norm <= 0:
+    if norm is None or not norm > 0:
         raise ConfigError(
             f"loss_agg_mode 'seq-mean-token-sum-norm' divides by a constant length, got norm={norm}; "
             "pass norm=max_response_length"

@@ -29,7 +29,12 @@ class Attribution:
 
 
 def attribute(
-    advantages: Tensor, rewards: Tensor, components: Tensor, weights: Tensor, groups: Tensor
+    advantages: Tensor,
+    rewards: Tensor,
+    components: Tensor,
+    weights: Tensor,
+    groups: Tensor,
+    in_loss: Tensor | None = None,
 ) -> Attribution:
     """Split the advantages of a batch.
 
@@ -42,17 +47,21 @@ def attribute(
         components: [B, K], the reward's parts; a NaN counts as the group's mean.
         weights: [K], their weights in the reward.
         groups: [B] int, the group of each response.
+        in_loss: [B], what a response weighs in the loss, 0 where it does not train; None: all the same.
     """
+    counts = torch.ones_like(advantages) if in_loss is None else in_loss
+    counts = counts.double()
     distance = grpo(rewards.double(), groups, norm_by_std=False)
     scale = torch.where(distance != 0, advantages.double() / distance, 0.0)
     scored = torch.where(rewards.isnan()[:, None], torch.nan, components.double())
     columns = [grpo(column, groups, norm_by_std=False) for column in scored.unbind(-1)]
     pushes = torch.stack(columns, -1) * weights.double() * _scale_of_group(scale, groups)[:, None]
     rest = advantages.double() - pushes.sum(-1)
-    total = advantages.double().square().sum()
-    inner = torch.cat([pushes, rest[:, None]], -1) * advantages.double()[:, None]
+    weighed = advantages.double() * counts
+    total = (weighed * advantages.double()).sum()
+    inner = torch.cat([pushes, rest[:, None]], -1) * weighed[:, None]
     shares = inner.sum(0) / total if total > 0 else torch.zeros(inner.shape[1], dtype=torch.float64)
-    return Attribution(shares, _conflicts(pushes, advantages, groups))
+    return Attribution(shares, _conflicts(pushes, weighed, counts, groups))
 
 
 def _scale_of_group(scale: Tensor, groups: Tensor) -> Tensor:
@@ -62,13 +71,13 @@ def _scale_of_group(scale: Tensor, groups: Tensor) -> Tensor:
     return largest[index]
 
 
-def _conflicts(pushes: Tensor, advantages: Tensor, groups: Tensor) -> Tensor:
+def _conflicts(pushes: Tensor, weighed: Tensor, counts: Tensor, groups: Tensor) -> Tensor:
     count = pushes.shape[1]
     against, with_signal = torch.zeros(count, count, dtype=torch.float64), 0
     for group in groups.unique():
         rows = groups == group
-        if not advantages[rows].any():
+        if not weighed[rows].any():
             continue
         with_signal += 1
-        against += (pushes[rows].T @ pushes[rows] < 0).double()
+        against += (pushes[rows].T @ (pushes[rows] * counts[rows, None]) < 0).double()
     return against / max(1, with_signal)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stateset.rl.cli import project, show
+from stateset.rl.errors import ConfigError
 
 if TYPE_CHECKING:
     from stateset.rl.config.plan import Plan
@@ -35,10 +36,16 @@ def plan(
         bool, typer.Option("--measure", help="Load the model; time and memory of a step here.")
     ] = False,
     probe: Annotated[
-        int, typer.Option(metavar="K", help="Sample the model K times a prompt: how many groups will teach?")
+        int,
+        typer.Option(
+            metavar="K", min=0, help="Sample the model K times a prompt: how many groups will teach?"
+        ),
     ] = 0,
-    prompts: Annotated[int, typer.Option(help="Prompts that --probe takes.")] = 24,
-    price: Annotated[float | None, typer.Option(metavar="EUR", help="Price of an hour.")] = None,
+    prompts: Annotated[int, typer.Option(min=2, help="Prompts that --probe takes.")] = 24,
+    price: Annotated[
+        float | None,
+        typer.Option(metavar="EUR", min=0.0, help="Price of an hour; with --measure or --probe."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count the steps, updates and tokens of a run, and advise; --measure and --probe try the model."""
@@ -46,6 +53,10 @@ def plan(
     from stateset.rl.config.plan import supervised_steps
     from stateset.rl.data.load import load_replies, load_tasks
 
+    if price is not None and not (measure or probe):
+        raise ConfigError(
+            "--price is multiplied by the time that --measure or --probe finds: add one of them"
+        )
     config = project.read_config(words, config_file, profile)
     project.required(config, "dataset")
     for notice in config.notices:

@@ -124,7 +124,10 @@ def _sample(
     with RewardScorer(reward, timeout_seconds=config.reward_timeout_seconds) as scorer:
         groups = sample_rewards(model.policy, model.engine, config, chosen, scorer.score, samples)
         passes, middle = count_passes(groups, scorer.bounds)
-    rate = sum(passes) / max(1, len(passes) * samples)
+    if len(passes) < 2:
+        found.lines.extend(["", _no_counts(groups)])
+        return groups
+    rate = sum(passes) / (len(passes) * samples)
     shares = forecast(passes, samples, SIZES)
     found.values.update(
         {"pass_rate": rate, "right_above": middle, "no_signal": [asdict(one) for one in shares]}
@@ -149,10 +152,29 @@ def _sample(
     return groups
 
 
+def _no_counts(groups: Sequence[ScoredGroup]) -> str:
+    """Why nothing can be forecast."""
+    scored = {score.total for group in groups for score in group.scores} - {None}
+    if len(scored) == 1:
+        return (
+            f"every answer got the reward {scored.pop():g}: nothing tells right from wrong. Let the "
+            "reward name its `bounds = (lowest, highest)`, or look at what it returns"
+        )
+    return "fewer than two prompts were scored whole, so nothing can be forecast: see what the reward returns"
+
+
 def _advice(config: Config, shares: Sequence[Forecast], rate: float) -> list[str]:
-    """Which n is worth its price, and what to do where none is."""
+    """Which n is worth its price, which temperature, and what to do where none is."""
     best = max(shares, key=lambda one: (1 - one.share) / one.n**0.5)  # groups with signal against their price
-    told = [f"rollout_n {best.n}: the most groups with signal for their price"]
+    told = []
+    if best.share < 0.95:
+        told.append(f"rollout_n {best.n}: the most groups with signal for their price")
+    alike = next(one for one in reversed(shares) if one.n <= max(config.rollout_n, shares[0].n))
+    if alike.share > 0.5 and 0.02 <= rate <= 0.9:
+        told.append(
+            f"temperature above {config.temperature:g}: {alike.share:.0%} of groups of {alike.n} are all "
+            "right or all wrong although neither is the rule, so the answers to one prompt differ too little"
+        )
     if rate < 0.02:
         told.append(
             "the model is hardly ever right: warm_start it on good replies, or begin with easier rows"
@@ -165,9 +187,13 @@ def _advice(config: Config, shares: Sequence[Forecast], rate: float) -> list[str
 
 
 def _memory(memory: dict[str, int], timed: StepProbe, found: Found) -> None:
-    found.values.update({"memory_bytes": memory, "peak_bytes": timed.peak_bytes})
+    found.values.update(
+        {"memory_bytes": {**memory, "activations": timed.activation_bytes}, "peak_bytes": timed.peak_bytes}
+    )
     found.lines.append("")
     found.lines.extend([f"memory: {name:<22} {size / MIB:>8,.0f} MiB" for name, size in memory.items()])
+    activations = timed.activation_bytes / MIB
+    found.lines.append(f"memory: {'activations, at most':<22} {activations:>8,.0f} MiB")
     found.lines.append(f"memory: {'peak of the probe':<22} {timed.peak_bytes / MIB:>8,.0f} MiB")
 
 

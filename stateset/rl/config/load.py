@@ -287,7 +287,7 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
         value = os.fspath(value)
     if not isinstance(value, str) or not value:
         return value
-    path = folder / Path(value).expanduser()
+    path = folder / os.path.expanduser(value)
     if key in _DATA_KEYS and value.partition("/")[0] == BUNDLED_TICKETS and not path.is_file():
         return value
     is_local = key in _PATH_KEYS or (key == "model" and path.is_dir())  # any other model name is a hub id

@@ -31,7 +31,9 @@ class Plan:
 
 
 def plan(config: Config, num_rows: int) -> Plan:
-    """Count what training on `num_rows` rows takes; `max_minutes` is not counted.
+    """Count what training on `num_rows` rows takes; `max_minutes` and `max_cost` are not counted.
+
+    With `dynamic_sampling`, responses are those that train; the tokens count every round that it may sample.
 
     Raises:
         ConfigError: there are no rows.
@@ -44,6 +46,7 @@ def plan(config: Config, num_rows: int) -> Plan:
     epochs, rest = divmod(steps, len(sizes))
     updates = [config.updates(size * config.rollout_n) for size in sizes]
     prompts = epochs * num_rows + sum(sizes[:rest])
+    rounds = config.max_gen_batches if config.dynamic_sampling else 1
     return Plan(
         rows=num_rows,
         prompts_per_step=sizes[0],
@@ -55,7 +58,7 @@ def plan(config: Config, num_rows: int) -> Plan:
         total_prompts=prompts,
         total_responses=prompts * config.rollout_n,
         total_updates=epochs * sum(updates) + sum(updates[:rest]),
-        max_generated_tokens=prompts * config.rollout_n * config.max_response_length,
+        max_generated_tokens=prompts * config.rollout_n * config.max_response_length * rounds,
         advice=tuple(_advice(config, num_rows)),
     )
 

@@ -37,6 +37,7 @@ _CLIPPED = Switch(
     "loss", "a loss that clips, such as `loss: ppo_clip`", lambda config: config.loss != "reinforce"
 )
 _DUAL = Switch("loss", "`loss: ppo_clip`", lambda config: config.loss == "ppo_clip")
+WIDE_GSPO_CLIP = 0.01  # thirty times the paper's
 _KL_LOSS = Switch(
     "use_kl_loss",
     "`use_kl_loss: true` and `kl_placement: loss`",
@@ -118,6 +119,11 @@ def _value_notices(config: Config) -> Iterator[str]:
         yield (
             f"loss gspo with loss_agg_mode {config.loss_agg_mode} is not the paper's, where every response "
             "weighs the same. Use `loss_agg_mode: seq-mean-token-mean`."
+        )
+    if config.loss == "gspo" and max(config.clip_bounds) > WIDE_GSPO_CLIP:
+        yield (
+            f"loss gspo with clip bounds {config.clip_bounds} hardly ever clips: its ratio is a mean over "
+            "the response, and the paper's bounds are 3e-4 and 4e-4. Leave out clip_ratio to have those."
         )
     if config.mini_batch_size > responses:
         yield (

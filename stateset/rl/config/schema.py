@@ -7,6 +7,7 @@ what a setting needs beside it to have an effect stands in `rules.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,8 +259,8 @@ class Config(BaseModel):
     def _defaults_that_follow(cls, values: Any) -> Any:
         """Defaults of keys that were not given, where another key decides them."""
         values = dict(values)
-        if values.get("loss") == "gspo" and not any(key.startswith("clip_ratio") for key in values):
-            values |= GSPO_CLIP
+        if values.get("loss") == "gspo" and values.get("clip_ratio") is None:
+            values |= {key: own for key, own in GSPO_CLIP.items() if values.get(key) is None}
         if values.get("kl_placement") == "reward":
             values.setdefault("kl_loss_type", "kl")
         return values
@@ -320,12 +321,25 @@ class Config(BaseModel):
             return self
         raise ConfigError(f"max_cost {self.max_cost} needs a price: add price_per_hour, or remove max_cost.")
 
-    @property
-    def limit_minutes(self) -> float | None:
-        """Minutes after which a `train()` call ends: `max_minutes`, or fewer if `max_cost` buys fewer."""
-        affordable = self.max_cost and self.price_per_hour and 60 * self.max_cost / self.price_per_hour
-        limits = [limit for limit in (self.max_minutes, affordable) if limit is not None]
-        return min(limits, default=None)
+    @model_validator(mode="after")
+    def _check_dynamic_sampling(self) -> Config:
+        if not self.dynamic_sampling or self.adv_estimator not in ("reinforce_plus_plus", "gae"):
+            return self
+        raise ConfigError(
+            f"dynamic_sampling replaces groups of equal rewards; adv_estimator {self.adv_estimator} learns "
+            "from those, too: remove dynamic_sampling, or take an estimator that compares within a group."
+        )
+
+    def limit_seconds(self, spent: float = 0.0) -> float:
+        """Seconds after which a `train()` call ends: `max_minutes`, or what `max_cost` still buys.
+
+        Args:
+            spent: seconds that the run's earlier calls and processes took.
+        """
+        limits = [math.inf if self.max_minutes is None else 60 * self.max_minutes]
+        if self.max_cost is not None and self.price_per_hour is not None:
+            limits.append(max(0.0, 3600 * self.max_cost / self.price_per_hour - spent))
+        return min(limits)
 
     @property
     def compute_dtype(self) -> Literal["auto", "bf16", "fp32", "fp16"]:

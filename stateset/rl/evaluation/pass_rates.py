@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import betaln
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from stateset.rl.errors import DataError
 
@@ -80,7 +80,8 @@ def fit_beta_binomial(passes: Sequence[int], samples: int, near: Beta | None = N
 def forecast(passes: Sequence[int], samples: int, sizes: Sequence[int], seed: int = 0) -> list[Forecast]:
     """Shares of groups without signal for several group sizes.
 
-    The interval is the bootstrap's over prompts (2.5 % and 97.5 %).
+    The interval is the bootstrap's over prompts (2.5 % and 97.5 %). Where all counts are equal, the bootstrap
+    has nothing to draw from: then it is that of one pass rate within its exact binomial interval.
 
     Args:
         passes: right answers to each prompt.
@@ -95,10 +96,22 @@ def forecast(passes: Sequence[int], samples: int, sizes: Sequence[int], seed: in
     ]
     result = []
     for n in sizes:
-        low, high = np.quantile([beta.no_signal(n) for beta in resampled], [0.025, 0.975])
+        if len(set(passes)) == 1:
+            rates = _possible_rates(sum(passes), len(passes) * samples)
+            found = [rate**n + (1 - rate) ** n for rate in rates]
+        else:
+            found = [beta.no_signal(n) for beta in resampled]
+            found = np.quantile(found, [0.025, 0.975]).tolist()
+        low, high = min(found), max(found)
         share = fitted.no_signal(n)
         result.append(Forecast(n=n, share=share, low=min(float(low), share), high=max(float(high), share)))
     return result
+
+
+def _possible_rates(right: int, answers: int) -> list[float]:
+    """Pass rates in the 95 % Clopper-Pearson interval, a hundred of them."""
+    low, high = binomtest(right, answers).proportion_ci(0.95)
+    return list(map(float, np.linspace(low, high, 100)))
 
 
 def rows_for_effect(effect: float, *, discordant: float = 0.3, power: float = 0.8) -> int:

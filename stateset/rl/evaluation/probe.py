@@ -17,7 +17,7 @@ import torch
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
-from stateset.rl.policy.memory import peak_bytes
+from stateset.rl.policy.memory import held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
@@ -40,6 +40,7 @@ class StepProbe:
         prompts: of a step.
         prompt_tokens: of all prompts of a step.
         responses: of a step.
+        activation_bytes: most that forward and backward of one group with the longest responses add.
         peak_bytes: most memory that the process (on a GPU, the device) has held.
     """
 
@@ -51,6 +52,7 @@ class StepProbe:
     prompts: int
     prompt_tokens: int
     responses: int
+    activation_bytes: int
     peak_bytes: int
 
     def step_seconds(self, config: Config, lengths: Sequence[int], signal: float = 1.0) -> float:
@@ -63,13 +65,16 @@ class StepProbe:
         """
         tokens = self.prompt_tokens + self.responses * _mean(lengths)
         updates = config.updates(self.responses)
+        rounds = min(1 / max(signal, 1e-9), config.max_gen_batches) if config.dynamic_sampling else 1.0
+        signal = min(1.0, signal * rounds)
+        in_reward = config.use_kl_loss and config.kl_placement == "reward"
         shared = 1.0 if config.use_kl_loss or config.entropy_coef else signal
         forward = self.forward_token * tokens * shared
         backward = self.update_token * tokens * config.ppo_epochs * shared + self.optimizer * updates
-        seconds = backward + forward * ((updates > 1) + config.use_kl_loss)
+        seconds = backward + forward * ((updates > 1 or in_reward) + config.use_kl_loss)
         if config.adv_estimator == "gae":  # the critic is a second model: its values, and its own updates
             seconds += backward + forward
-        return seconds + self._generation(self.prompts, self.responses, lengths)
+        return seconds + rounds * self._generation(self.prompts, self.responses, lengths)
 
     def supervised_seconds(self, batch_size: int, lengths: Sequence[int]) -> float:
         """A step of the warm start on replies as long as these."""
@@ -104,8 +109,11 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     token = max(0.0, long - short) / (LONG - SHORT)
     longest = max(groups, key=lambda group: len(group.prompt_ids))
     batch = Batch.from_groups([_stretched(longest, config.max_response_length)]).to(policy.device)
+    held = held_bytes(policy.device)
     forward, _ = _timed(lambda: _forward(learner, batch))
     update, _ = _timed(lambda: _gradient(learner, batch))
+    gradients = sum(4 * p.numel() for p in policy.trainable().values())
+    added = max(0, peak_bytes(policy.device) - held - gradients)
     step, _ = _timed(lambda: _step(learner, engine))
     return StepProbe(
         prefill=max(0.0, short - SHORT * token),
@@ -116,6 +124,7 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
         prompts=len(chosen),
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
+        activation_bytes=added,
         peak_bytes=peak_bytes(policy.device),
     )
 
@@ -168,11 +177,11 @@ def count_passes(
     """Right answers to each prompt, and the reward from which an answer counts as right.
 
     That is the middle of the reward's bounds, or of the lowest and highest reward found. A prompt with an
-    unscorable answer is left out.
+    unscorable answer is left out. Without bounds, equal rewards tell nothing: then there are no counts.
     """
     values = [group.values for group in groups if not any(map(math.isnan, group.values))]
     flat = [value for row in values for value in row]
-    if not flat:
+    if not flat or (bounds is None and min(flat) == max(flat)):
         return [], math.nan
     low, high = bounds or (min(flat), max(flat))
     middle = (low + high) / 2

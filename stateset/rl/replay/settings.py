@@ -108,10 +108,11 @@ def _refusal(key: str) -> str:
 def _followers(old: Config, given: Mapping[str, str]) -> set[str]:
     """Recorded keys whose value may have come with that of a changed key, and which nobody gave."""
     found = set()
-    if given.get("loss", old.loss) != old.loss and not any(key.startswith("clip_ratio") for key in given):
+    if given.get("loss", old.loss) != old.loss:
         own = all(getattr(old, key) == value for key, value in GSPO_CLIP.items())
         found |= {key for key in REPLAYED if key.startswith("clip_ratio") and given["loss"] == "gspo"}
         found |= set(GSPO_CLIP) if old.loss == "gspo" and own else set()
+        found -= given.keys()
     if given.get("kl_placement") == "reward":
         found |= {"kl_loss_type", "kl_importance"} - given.keys()
     return found

@@ -25,7 +25,7 @@ from stateset.rl.policy.trace import UpdateTrace
 from stateset.rl.replay.recorded import RecordedStep
 from stateset.rl.replay.settings import changed_keys, refuse_unreplayable
 from stateset.rl.sampling import _penalised, ended
-from stateset.rl.types import Score, ScoredGroup
+from stateset.rl.types import OVERLONG, Score, ScoredGroup
 
 _OF_RATIO = ("clip_fraction_low", "clip_fraction_high", "approx_kl_old")  # of a policy loss
 _LOGGED = ("clip_ratio/low_mean", "clip_ratio/high_mean", "approx_kl_old")  # the same in metrics.jsonl
@@ -125,7 +125,7 @@ def _with_overlong(recorded: RecordedStep, config: Config) -> Sequence[ScoredGro
 def _unpenalised(group: ScoredGroup) -> ScoredGroup:
     def plain(score: Score) -> Score:
         parts = dict(score.parts)
-        penalty = parts.pop("overlong")
+        penalty = parts.pop(OVERLONG)
         # rounded, because equal rewards must be equal again after adding and subtracting
         total = None if score.total is None else round(score.total - penalty, 12)
         return replace(score, total=total, parts=parts)

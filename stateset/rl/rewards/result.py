@@ -11,6 +11,8 @@ from typing import Any
 from stateset.rl.errors import RewardError
 from stateset.rl.types import Score
 
+LARGEST = 1e100  # the squares of larger rewards would leave float64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -75,15 +77,15 @@ def to_values(result: object, name: str, samples: Sequence[Sample]) -> list[obje
 
 
 def _number(value: Any, where: str) -> float:
-    """Read a bool, int, float or one-element array as a finite float."""
+    """Read a bool, int, float or one-element array as a float."""
     try:
         plain = value.item() if hasattr(value, "item") else value
         number = float(plain) if isinstance(plain, int | float) else math.nan
     except (ValueError, RuntimeError, OverflowError):  # an array of many elements; an integer beyond float
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         raise RewardError(
-            f"{where}: a reward is a finite number, None, (number, parts) or Score. "
+            f"{where}: a reward is a number of at most 1e100, None, (number, parts) or Score. "
             "Return None for a response that cannot be scored"
         )
     return number

@@ -11,6 +11,7 @@ from stateset.rl.types import ScoredGroup, StepMetrics
 
 def measure(
     scored: Sequence[ScoredGroup],
+    sampled: Sequence[ScoredGroup],
     update: Mapping[str, float],
     *,
     step: int,
@@ -19,12 +20,13 @@ def measure(
     """The metrics of one step.
 
     Args:
-        scored: the step's groups.
+        scored: the step's groups, which train.
+        sampled: these and the groups without signal that they replaced, if any.
         update: what the update measured (loss, kl, entropy, ...), passed on under its own names.
         step: its number, from 1.
         bounds: lowest and highest reward that `quality_score` maps to 0 and 1; None or equal bounds give 0.5.
     """
-    groups = [[v for v in group.values if not math.isnan(v)] for group in scored]
+    groups = [_values(group) for group in scored]
     rewards = [value for group in groups for value in group]
     comparable = [group for group in groups if len(group) >= 2]
     reward = _mean(rewards)
@@ -33,7 +35,7 @@ def measure(
         "reward_std": _mean([statistics.stdev(group) for group in comparable]),
         "quality_score": quality(reward, bounds),
         "rewards/unscored": float(sum(len(g.scores) for g in scored) - len(rewards)),
-        **_signal(groups, bounds),
+        **_signal([_values(group) for group in sampled], bounds),
         **_parts(scored),
         **_lengths(scored),
         **update,
@@ -48,11 +50,19 @@ def measure(
     )
 
 
+def _values(group: ScoredGroup) -> list[float]:
+    return [value for value in group.values if not math.isnan(value)]
+
+
 def _signal(groups: Sequence[Sequence[float]], bounds: tuple[float, float] | None) -> dict[str, float]:
-    """Shares of groups that teach nothing: all, and those whose equal rewards are high or low."""
-    flat = [group for group in groups if len(set(group)) < 2]
-    qualities = [quality(group[0], bounds) for group in flat if group]
-    count = max(1, len(groups))
+    """Shares of groups that teach nothing: all, and those whose equal rewards are high or low.
+
+    A group with fewer than two scored responses is in none of them; without any other the shares are NaN.
+    """
+    comparable = [group for group in groups if len(group) > 1]
+    flat = [group for group in comparable if len(set(group)) < 2]
+    qualities = [quality(group[0], bounds) for group in flat]
+    count = len(comparable) or math.nan
     return {
         "frac_reward_zero_std": len(flat) / count,
         "signal/all_right": sum(quality > 0.5 for quality in qualities) / count,

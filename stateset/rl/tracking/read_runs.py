@@ -85,6 +85,12 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
+def spent_seconds(run: Path) -> float:
+    """Wall-clock seconds of a run's recorded steps, its warm start and evaluations included."""
+    file = run / "timings.jsonl"
+    return sum(line["seconds"]["total"] for line in read_jsonl(file)) if file.is_file() else 0.0
+
+
 def step_of(path: Path) -> int:
     """The step in a file name such as `step_00010.jsonl`."""
     return int(path.stem.removeprefix("step_"))

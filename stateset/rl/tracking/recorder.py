@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -12,7 +13,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import StoppedError
 from stateset.rl.tracking.forecast import guess_step_seconds
 from stateset.rl.tracking.health import Health
-from stateset.rl.tracking.read_runs import read_run
+from stateset.rl.tracking.read_runs import read_run, spent_seconds
 from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.tracking.terminal import Terminal
 from stateset.rl.tracking.tracker import Tracker
@@ -27,6 +28,7 @@ class Recorder:
         terminal: the display.
         health: raises warnings from the metrics.
         peak_bytes: tells the most memory that the process has held.
+        limit_seconds: after which the call ends.
         trackers: get a copy of the metrics; the caller closes them.
     """
 
@@ -36,9 +38,10 @@ class Recorder:
         terminal: Terminal,
         health: Health,
         peak_bytes: Callable[[], int],
+        limit_seconds: float,
         trackers: Sequence[Tracker] = (),
     ) -> None:
-        self.path = run.path
+        self.path, self.limit_seconds = run.path, limit_seconds
         self._run, self._terminal, self._health = run, terminal, health
         self._peak_bytes, self._trackers = peak_bytes, trackers
         self._seconds: dict[str, float] = {}
@@ -61,16 +64,17 @@ class Recorder:
     ) -> Recorder:
         """The recorder of a `train()` call that goes from `step` to `last_step`."""
         tokens = plan.responses_per_step * config.max_response_length
+        limit = config.limit_seconds(spent_seconds(run.path))
         terminal = Terminal(
             total_steps=last_step,
             done_steps=step,
             step_seconds=guess_step_seconds(num_parameters=num_parameters, num_tokens=tokens, device=device),
-            limit_seconds=None if config.limit_minutes is None else config.limit_minutes * 60,
+            limit_seconds=limit if math.isfinite(limit) else None,
         )
         health = Health(plan.prompts_per_step)
         for earlier in read_run(run.path).metrics:
             health.update(earlier)
-        return cls(run, terminal, health, peak_bytes, trackers)
+        return cls(run, terminal, health, peak_bytes, limit, trackers)
 
     def __enter__(self) -> Recorder:
         self._terminal.__enter__()

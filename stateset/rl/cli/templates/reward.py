@@ -1,15 +1,14 @@
 """What a good reply is. Change it: the model learns whatever earns points here."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from stateset.rl import RewardFunction, Score
 
 
 class SupportReward(RewardFunction):
     """Mentions what must be said, is kind, and keeps to the rules of the row's context."""
 
-    def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
+    bounds = (0.0, 2.0)  # the lowest and the highest that `compute` returns
+
+    def compute(self, prompt: str, response: str, context: dict) -> Score:
         """Score one reply; `parts` shows what it earned."""
         said, wanted = response.lower(), context["must_mention"]
         mentioned = sum(phrase in said for phrase in wanted) / len(wanted)
