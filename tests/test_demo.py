@@ -49,8 +49,21 @@ def test_every_stage_once_and_the_table(
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     demo(monkeypatch, *arguments)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == made
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(SystemExit, match="differs in seed"):
         demo(monkeypatch, *arguments, "--seed", "1")
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["overlong_buffer"] == 0
+    older = {key: value for key, value in settings.items() if key != "overlong_buffer"}  # of before that key
+    (out / "settings.json").write_text(json.dumps(older))
+    demo(monkeypatch, *arguments)
+    (out / "settings.json").write_text(json.dumps(settings | {"judges": "others"}))
+    with pytest.raises(SystemExit, match="differs in judges"):
+        demo(monkeypatch, *arguments)
+    (out / "settings.json").write_text(json.dumps(settings))
+    answers = out / "test" / "grpo.jsonl"
+    answers.write_text(answers.read_text()[:500])
+    with pytest.raises(SystemExit, match="remove it, and this row is made again"):
+        demo(monkeypatch, *arguments)
     (out / "settings.json").unlink()
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(SystemExit, match="not the folder of a demo"):
         demo(monkeypatch, *arguments)

@@ -45,10 +45,15 @@ def answer_tickets(
         answers = greedy_answers(Model(load_configured(model, config)), config, tasks)
         rows = [{"id": task.id, "answer": text} for task, text in zip(tasks, answers, strict=True)]
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(line) + "\n" for line in (head, *rows)))
-    head, *rows = map(json.loads, file.read_text().splitlines())
-    texts = {row["id"]: row["answer"] for row in rows}
-    answers = tuple(_judge(task, texts[task.id]) for task in tasks)
+        half = file.with_suffix(".half")
+        half.write_text("".join(json.dumps(line) + "\n" for line in (head, *rows)))
+        half.replace(file)
+    try:
+        head, *rows = map(json.loads, file.read_text().splitlines())
+        texts = {row["id"]: row["answer"] for row in rows}
+        answers = tuple(_judge(task, texts[task.id]) for task in tasks)
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"{file} is damaged ({error!r}): remove it, and this row is made again") from error
     return Arm(name=name, answers=answers, cpu_seconds=head["cpu_seconds"], note=head["note"])
 
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from answers import REWARD_SAYS, answer_tickets, greedy_answers
 from rich.console import Console
 
-from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data
+from stateset.rl import GRPOTrainer, load_config, load_customer_service_data, prepare_training_data, verifiers
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
@@ -59,7 +59,8 @@ def main() -> None:
     config = load_config(PROJECT, overrides=layers)
     tasks = load_tasks(load_customer_service_data("test")[::stride], name="test")
     rows = fingerprint(repr(load_customer_service_data(split)) for split in SPLITS)
-    _refuse_other_settings(given.out, acting_values(config) | {"quick": given.quick, "rows": rows})
+    facts = {"quick": given.quick, "rows": rows, "judges": _code_of_judges()}
+    _refuse_other_settings(given.out, acting_values(config) | facts)
     console.print(f"{len(tasks)} test tickets; everything goes to {given.out}")
     answer = partial(_answer, given.out, config, tasks)
 
@@ -103,11 +104,26 @@ def _arguments() -> argparse.Namespace:
 
 def _refuse_other_settings(out: Path, settings: Mapping[str, Any]) -> None:
     """An output folder holds the stages of one demo; answers of another one are not its own."""
-    file, text = out / "settings.json", json.dumps(settings, indent=1)
-    if out.is_dir() and any(out.iterdir()) and not (file.is_file() and file.read_text() == text):
-        raise SystemExit(f"{out} holds a demo with other settings or rows ({file}): give another --out")
+    file, settings = out / "settings.json", {k: v for k, v in settings.items() if k != "output_dir"}
+    try:
+        earlier = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError:
+        earlier = {"settings.json": "damaged"}
+    if out.is_dir() and any(out.iterdir()):
+        usual = {key: field.default for key, field in Config.model_fields.items()} | settings
+        known = {key: earlier.get(key, usual.get(key)) for key in {*earlier, *settings} - {"output_dir"}}
+        other = sorted(key for key, value in known.items() if value != settings.get(key, usual.get(key)))
+        if other or not earlier:
+            differs = f"differs in {', '.join(other)}" if other else "is not the folder of a demo"
+            raise SystemExit(f"{out} {differs} ({file}): give another --out")
     out.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    file.write_text(json.dumps(settings, indent=1))
+
+
+def _code_of_judges() -> str:
+    """Hash of the reward and of what it asks: with other code the rows would be others."""
+    files = (PROJECT.parent / "reward.py", *sorted(Path(verifiers.__file__).parent.glob("ticket*.py")))
+    return fingerprint(file.read_text() for file in files)
 
 
 def _answer(out: Path, config: Config, tasks: Sequence[Task], name: str, make: Any) -> Any:
