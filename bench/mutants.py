@@ -168,8 +168,8 @@ FAULTS = (
     Fault(
         "groups with signal given away",
         "sampling.py",
-        "key=lambda group: not _has_signal(group)",
-        "key=_has_signal",
+        "key=lambda group: not self._has_signal(group)",
+        "key=self._has_signal",
         "test_sampling.py",
     ),
     Fault(
