@@ -159,6 +159,27 @@ FAULTS = (
         "test_critic.py",
     ),
     Fault(
+        "truncated responses in the baseline of the KL",
+        "credit.py",
+        "trainable_rows(rewards, groups) & ~masked_out",
+        "trainable_rows(rewards, groups)",
+        "test_credit.py",
+    ),
+    Fault(
+        "the penalty on length outside the weights of gdpo",
+        "credit.py",
+        "weights = {**weights, OVERLONG: 1.0}",
+        "weights = dict(weights)",
+        "test_credit.py",
+    ),
+    Fault(
+        "replaced groups never retired",
+        "sampling.py",
+        "| self.retire(sampled)",
+        "| self.retire(kept)",
+        "test_sampling.py",
+    ),
+    Fault(
         "retired prompts asked again",
         "sampling.py",
         "if self.tasks[i].id not in retired",

@@ -19,8 +19,10 @@ def filter_by_difficulty(data: Rows, level: str) -> Rows:
         level: the value of the `difficulty` column, compared as text.
 
     Raises:
-        DataError: no row has this difficulty; the message lists the ones found.
+        DataError: no row has this difficulty; the message lists the ones found. Or the rows are no list.
     """
+    if not hasattr(data, "__getitem__"):
+        raise DataError(f"these rows are a {type(data).__name__}: give a list, or a datasets.Dataset")
     levels = [_level(row) for row in data]
     chosen = [index for index, found in enumerate(levels) if found == level]
     if not chosen:

@@ -1,5 +1,7 @@
 """What a good reply is. Change it: the model learns whatever earns points here."""
 
+from typing import Any
+
 from stateset.rl import RewardFunction, Score
 
 
@@ -8,7 +10,7 @@ class SupportReward(RewardFunction):
 
     bounds = (0.0, 2.0)  # the lowest and the highest that `compute` returns
 
-    def compute(self, prompt: str, response: str, context: dict) -> Score:
+    def compute(self, prompt: str, response: str, context: Any) -> Score:
         """Score one reply; `parts` shows what it earned."""
         said, wanted = response.lower(), context["must_mention"]
         mentioned = sum(phrase in said for phrase in wanted) / len(wanted)
