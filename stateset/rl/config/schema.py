@@ -160,7 +160,9 @@ class Config(BaseModel):
         None, description="Ends training after so many minutes, at a step's end; null: never."
     )
     max_cost: PositiveFloat | None = Field(
-        None, description="Ends training when this much is spent, at a step's end; null: never."
+        None,
+        description="Ends training when the run, its earlier calls and processes included, has cost this; "
+        "null: never.",
     )
     price_per_hour: PositiveFloat | None = Field(
         None, description="What the machine costs an hour, in the currency of `max_cost`."
@@ -186,7 +188,8 @@ class Config(BaseModel):
         None,
         gt=0,
         le=1,
-        description="Prompts whose mean quality reaches this (such as 0.9) are not asked again; null: all.",
+        description="Prompts whose mean quality reaches this (such as 0.9) are not asked again; "
+        "null: all. Asks the reward for its `bounds`.",
     )
     mask_truncated: bool = Field(
         False, description="Responses cut off at `max_response_length` are compared, but do not train."
