@@ -188,8 +188,8 @@ class Config(BaseModel):
         None,
         gt=0,
         le=1,
-        description="Prompts whose mean quality reaches this (such as 0.9) are not asked again; "
-        "null: all. Asks the reward for its `bounds`.",
+        description="Prompts whose mean quality, by the reward's `bounds`, reaches this (such as 0.9) "
+        "are not asked again; null: all.",
     )
     mask_truncated: bool = Field(
         False, description="Responses cut off at `max_response_length` are compared, but do not train."
