@@ -27,16 +27,6 @@ def call(capsys, *arguments):
     return int(ended.value.code or 0), captured.out, captured.err
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text, name="run.yaml"):
-        file = tmp_path / name
-        file.write_text(text)
-        return file
-
-    return write_file
-
-
 def test_explain_names_value_and_origin_of_every_key_that_acts(capsys):
     file = EXAMPLES / "verl_gsm8k.yaml"
     code, out, err = call(capsys, "explain", file, "ppo_epochs=4", "--profile", "conservative")

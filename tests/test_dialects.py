@@ -17,16 +17,6 @@ TRL = {"num_generations": 8}
 ACTOR = "actor_rollout_ref.actor"
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text, name="run.yaml"):
-        file = tmp_path / name
-        file.write_text(text)
-        return file
-
-    return write_file
-
-
 def verl(**values):
     """A small verl config; `__` in a name stands for a dot."""
     return make_config(VERL | {name.replace("__", "."): value for name, value in values.items()})

@@ -10,16 +10,6 @@ from stateset.rl.errors import ConfigError
 EXAMPLES = Path(__file__).parent / "dialects"
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text, name="run.yaml"):
-        file = tmp_path / name
-        file.write_text(text)
-        return file
-
-    return write_file
-
-
 def trl(**values):
     return make_config({"num_generations": 8} | values)
 

@@ -14,7 +14,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from stateset.rl.algorithm.advantages import ADVANTAGES, at_last_token, gae, trainable_rows
+from stateset.rl.algorithm.advantages import ADVANTAGES, at_last_token, gae, grpo, trainable_rows
 from stateset.rl.algorithm.aggregation import token_weights
 from stateset.rl.algorithm.attribution import attribute
 from stateset.rl.config.schema import Config
@@ -61,7 +61,7 @@ def token_advantages(
         RewardError: `gdpo` without parts, or with a scored response that lacks one.
     """
     if weights is not None and config.overlong_buffer:
-        weights = {**weights, OVERLONG: 1.0}
+        weights = dict(weights)
     rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
     groups, mask = batch.groups.cpu(), batch.mask.cpu()
     penalty = _penalty(config, fixed)
@@ -92,10 +92,7 @@ def token_advantages(
         in_loss = token_weights(mask, config.loss_agg_mode, norm=norm).sum(-1)
         shares = _attribution(scored, rewards, advantages[:, 0], weights, groups, in_loss)
     if penalty is not None:  # the task's rewards alone decide what is above average, and by how much
-        costs = torch.where(mask != 0, penalty, 0.0).sum(-1)
-        masked_out = (batch.lengths.cpu() > 0) & ~(mask != 0).any(-1)  # truncated: no part of the mean
-        costs = torch.where(trainable_rows(rewards, groups) & ~masked_out, costs, math.nan)
-        advantages = advantages - ADVANTAGES["grpo"](costs, groups, norm_by_std=False)[:, None]
+        advantages = advantages - _kl_above_group(penalty, batch, rewards)[:, None]
     return Credit(advantages=advantages.expand(mask.shape), attribution=shares)
 
 
@@ -127,6 +124,15 @@ def _penalty(config: Config, fixed: Fixed) -> Tensor | None:
     assert fixed.old is not None, "fixed_logprobs computes it for this placement"
     assert fixed.reference is not None, "and this one"
     return config.kl_loss_coef * (fixed.old - fixed.reference).cpu().double()
+
+
+def _kl_above_group(penalty: Tensor, batch: Batch, rewards: Tensor) -> Tensor:
+    """[B]: by how much a response's KL costs more than its group's mean, masked responses left out."""
+    groups, inside = batch.groups.cpu(), batch.mask.cpu() != 0
+    masked_out = (batch.lengths.cpu() > 0) & ~inside.any(-1)
+    costs = torch.where(inside, penalty, 0.0).sum(-1)
+    costs = torch.where(trainable_rows(rewards, groups) & ~masked_out, costs, math.nan)
+    return grpo(costs, groups, norm_by_std=False)
 
 
 def _components(
