@@ -133,8 +133,8 @@ FAULTS = (
     Fault(
         "the KL penalty of the reward added",
         "credit.py",
-        "advantages = advantages - ADVANTAGES",
-        "advantages = advantages + ADVANTAGES",
+        "advantages = advantages - _kl_above_group",
+        "advantages = advantages + _kl_above_group",
         "test_credit.py",
     ),
     Fault(

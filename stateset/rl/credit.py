@@ -61,7 +61,7 @@ def token_advantages(
         RewardError: `gdpo` without parts, or with a scored response that lacks one.
     """
     if weights is not None and config.overlong_buffer:
-        weights = dict(weights)
+        weights = {**weights, OVERLONG: 1.0}
     rewards = torch.tensor([value for group in scored for value in group.values], dtype=torch.float64)
     groups, mask = batch.groups.cpu(), batch.mask.cpu()
     penalty = _penalty(config, fixed)
