@@ -391,3 +391,39 @@ def test_empty_responses_train_nothing(tiny_llama) -> None:
     empty = make_batch(prompts=(5, 7), responses=((0, 0), (0,)))
     learner.update(empty, torch.tensor([1.0, -1.0, 0.5]), [[0, 1]], [RATE])
     assert all(torch.equal(before[name], now) for name, now in weights(learner).items())
+
+
+class HalfModel:
+    """Two fp16 weights."""
+
+    device, dtype = torch.device("cpu"), torch.float16
+
+    def __init__(self) -> None:
+        self.weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float16))
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        return {"weight": self.weight}
+
+
+def half_optimizer() -> tuple[HalfModel, PolicyOptimizer]:
+    model = HalfModel()
+    return model, PolicyOptimizer(model, betas=(0.9, 0.99), weight_decay=0.0, max_grad_norm=0.0)
+
+
+def test_the_loss_scale_of_fp16_survives_a_checkpoint() -> None:
+    model, optimizer = half_optimizer()
+    optimizer.backward((model.weight * 1e4).sum())  # beyond fp16 once it is scaled
+    optimizer.step(RATE)
+    assert (model.weight == 1).all(), "a step with an overflow is left out"
+    optimizer.backward(model.weight.sum())
+    optimizer.step(RATE)
+    saved = {name: tensor.clone() for name, tensor in optimizer.state_tensors().items()}
+    assert saved["loss_scale"].tolist() == [2.0**15, 1], "halved by the overflow; one good step since"
+    other, resumed = half_optimizer()
+    resumed.load_state_tensors(saved)
+    for one, by in ((model, optimizer), (other, resumed)):
+        by.backward(one.weight.sum())
+        by.step(RATE)
+    assert resumed.state_tensors()["loss_scale"].tolist() == [2.0**15, 2]
+    assert torch.equal(model.weight, other.weight)
+    assert torch.equal(optimizer.masters["weight"], resumed.masters["weight"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,18 @@ import pytest
 from stateset.rl.config.load import make_config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.evaluation.probe import StepProbe, count_passes, memory_of, probe_step, sample_rewards
+from stateset.rl.evaluation.probe import Line, StepProbe, count_passes, memory_of, probe_step, sample_rewards
 from stateset.rl.policy.load import load_configured
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(
-    prefill=1.0, decode_token=0.1, forward_token=0.003, update_token=0.01, optimizer=0.5,
-    prompts=2, prompt_tokens=100, responses=8, activation_bytes=0, peak_bytes=0,
+    prefill=1.0, decode_token=0.1, forward=Line(0.2, 0.003), update=Line(0.4, 0.01), optimizer=0.5,
+    prompts=2, prompt_tokens=100, responses=8, micro_batch_tokens=1, activation_bytes=0, peak_bytes=0,
 )  # fmt: skip
 LENGTHS = [10, 10, 40, 20]  # 20 at the mean, 40 at most: 30 decoded positions
 TOKENS = 100 + 8 * 20
+UPDATE, FORWARD = 2 * 0.4 + 0.01 * TOKENS, 2 * 0.2 + 0.003 * TOKENS  # a micro-batch for each of two groups
 
 
 def step(signal: float = 1.0, **settings: object) -> float:
@@ -29,26 +31,37 @@ def step(signal: float = 1.0, **settings: object) -> float:
 
 
 def test_a_step_by_hand() -> None:
-    sampled, update = 1.0 + 0.1 * 30, 0.01 * TOKENS
+    sampled, update = 1.0 + 0.1 * 30, UPDATE
     assert step(ppo_epochs=1) == pytest.approx(sampled + update + 0.5)
     assert step(0.5, ppo_epochs=1) == pytest.approx(sampled + update / 2 + 0.5)
-    twice = sampled + 2 * update + 2 * 0.5 + 0.003 * TOKENS
+    twice = sampled + 2 * update + 2 * 0.5 + FORWARD
     assert step(ppo_epochs=2) == pytest.approx(twice), "the log-probabilities before the first update"
-    assert step(0.5, ppo_epochs=1, use_kl_loss=True) == pytest.approx(
-        sampled + update + 0.5 + 0.003 * TOKENS
-    ), "with a KL term no group is skipped, and the reference computes each, too"
+    assert step(0.5, ppo_epochs=1, use_kl_loss=True) == pytest.approx(sampled + update + 0.5 + FORWARD), (
+        "with a KL term no group is skipped, and the reference computes each, too"
+    )
     rewarded = step(0.5, ppo_epochs=1, use_kl_loss=True, kl_placement="reward")
-    assert rewarded == pytest.approx(sampled + update + 0.5 + 2 * 0.003 * TOKENS), "and the old ones"
+    assert rewarded == pytest.approx(sampled + update + 0.5 + 2 * FORWARD), "and the old ones"
     dynamic = step(0.25, ppo_epochs=1, dynamic_sampling=True, max_gen_batches=3)
     assert dynamic == pytest.approx(3 * sampled + 0.75 * update + 0.5), "three rounds find three quarters"
-    assert step(ppo_epochs=1, adv_estimator="gae") == pytest.approx(
-        sampled + 2 * (update + 0.5) + 0.003 * TOKENS
-    )
+    assert step(ppo_epochs=1, adv_estimator="gae") == pytest.approx(sampled + 2 * (update + 0.5) + FORWARD)
 
 
 def test_a_supervised_step_and_an_evaluation_by_hand() -> None:
-    assert PROBE.supervised_seconds(4, LENGTHS) == pytest.approx(0.01 * 4 * (50 + 20) + 0.5)
+    assert PROBE.supervised_seconds(4, LENGTHS) == pytest.approx(4 * 0.4 + 0.01 * 4 * (50 + 20) + 0.5)
     assert PROBE.evaluation_seconds(6, LENGTHS) == pytest.approx(1.0 * 3 + 0.1 * 30 * 6 / 8)
+
+
+def test_micro_batches_share_what_each_costs() -> None:
+    packed = replace(PROBE, micro_batch_tokens=4 * (50 + 20))
+    assert packed.supervised_seconds(4, LENGTHS) == pytest.approx(0.4 + 0.01 * 280 + 0.5)
+    assert packed.supervised_seconds(40, LENGTHS) == pytest.approx(10 * 0.4 + 0.01 * 2800 + 0.5)
+
+
+def test_the_line_through_two_timings() -> None:
+    assert Line.through((100, 1.5), (300, 3.5)) == pytest.approx((0.5, 0.01))
+    assert Line.through((100, 2.0), (300, 1.8)) == (1.8, 0.0), "noise: a token never gives time back"
+    assert Line.through((100, 0.1), (300, 3.0)) == pytest.approx((0.0, 0.01)), "nor does a micro-batch"
+    assert Line(0.5, 0.01).seconds(3, 200) == pytest.approx(3.5)
 
 
 def scored(values: tuple[float | None, ...]) -> ScoredGroup:
@@ -104,8 +117,8 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
     found = probe_step(model.policy, model.engine, config, tasks)
     assert found.responses == 6
     assert found.prompt_tokens == sum(len(model.policy.encode(task.prompt)) for task in tasks[:3])
-    assert found.update_token > 0
-    assert found.forward_token > 0
+    assert found.update.seconds(1, 100) > 0
+    assert found.forward.seconds(1, 100) > 0
     assert found.optimizer > 0
     assert found.decode_token >= 0
     assert found.peak_bytes > 10**7

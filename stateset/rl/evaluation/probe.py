@@ -10,7 +10,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -27,6 +28,23 @@ Result = TypeVar("Result")
 SHORT, LONG = 4, 16  # tokens of the two rollouts whose difference is the time of a token
 
 
+class Line(NamedTuple):
+    """Seconds of a pass: for each micro-batch, however short, and for each of its tokens."""
+
+    each: float
+    token: float
+
+    @classmethod
+    def through(cls, short: tuple[int, float], long: tuple[int, float]) -> Line:
+        """The line through two measured (tokens, seconds); noise makes neither of its parts negative."""
+        token = min(max(0.0, (long[1] - short[1]) / (long[0] - short[0])), long[1] / long[0])
+        return cls(long[1] - token * long[0], token)
+
+    def seconds(self, micro_batches: float, tokens: float) -> float:
+        """Of a pass over so many micro-batches with so many tokens together."""
+        return self.each * micro_batches + self.token * tokens
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepProbe:
     """Seconds of the parts of one step, and the memory that it took.
@@ -34,24 +52,26 @@ class StepProbe:
     Attributes:
         prefill: of all prompts of a step.
         decode_token: of one more token in every response.
-        forward_token: of a token in a forward pass without gradients; prompts count once a group.
-        update_token: forward and backward of a token.
+        forward: of a forward pass without gradients; prompts count once a group.
+        update: of forward and backward.
         optimizer: of one optimizer step, with the weights handed to the sampler.
         prompts: of a step.
         prompt_tokens: of all prompts of a step.
         responses: of a step.
+        micro_batch_tokens: most tokens that are computed together, but for a single group.
         activation_bytes: most that forward and backward of one group with the longest responses add.
         peak_bytes: most memory that the process (on a GPU, the device) has held.
     """
 
     prefill: float
     decode_token: float
-    forward_token: float
-    update_token: float
+    forward: Line
+    update: Line
     optimizer: float
     prompts: int
     prompt_tokens: int
     responses: int
+    micro_batch_tokens: int
     activation_bytes: int
     peak_bytes: int
 
@@ -69,8 +89,9 @@ class StepProbe:
         signal = min(1.0, signal * rounds)
         in_reward = config.use_kl_loss and config.kl_placement == "reward"
         shared = 1.0 if config.use_kl_loss or config.entropy_coef else signal
-        forward = self.forward_token * tokens * shared
-        backward = self.update_token * tokens * config.ppo_epochs * shared + self.optimizer * updates
+        parts = min(self.prompts, max(1.0, tokens / self.micro_batch_tokens))
+        forward = self.forward.seconds(parts, tokens) * shared
+        backward = self.update.seconds(parts, tokens) * config.ppo_epochs * shared + self.optimizer * updates
         seconds = backward + forward * ((updates > 1 or in_reward) + config.use_kl_loss)
         if config.adv_estimator == "gae":  # the critic is a second model: its values, and its own updates
             seconds += backward + forward
@@ -79,7 +100,8 @@ class StepProbe:
     def supervised_seconds(self, batch_size: int, lengths: Sequence[int]) -> float:
         """A step of the warm start on replies as long as these."""
         tokens = batch_size * (self.prompt_tokens / self.prompts + _mean(lengths))
-        return self.update_token * tokens + self.optimizer
+        parts = min(batch_size, max(1.0, tokens / self.micro_batch_tokens))
+        return self.update.seconds(parts, tokens) + self.optimizer
 
     def evaluation_seconds(self, rows: int, lengths: Sequence[int]) -> float:
         """One answer to each held-out row."""
@@ -108,22 +130,24 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     long, groups = _timed(lambda: _rollouts(policy, engine, config, chosen, LONG))
     token = max(0.0, long - short) / (LONG - SHORT)
     longest = max(groups, key=lambda group: len(group.prompt_ids))
-    batch = Batch.from_groups([_stretched(longest, config.max_response_length)]).to(policy.device)
+    lengths = SHORT, max(config.max_response_length, LONG)
+    brief, batch = (Batch.from_groups([_stretched(longest, n)]).to(policy.device) for n in lengths)
     held = held_bytes(policy.device)
-    forward, _ = _timed(lambda: _forward(learner, batch))
-    update, _ = _timed(lambda: _gradient(learner, batch))
+    forward = _line(lambda part: _forward(learner, part), brief, batch)
+    update = _line(lambda part: _gradient(learner, part), brief, batch)
     gradients = sum(4 * p.numel() for p in policy.trainable().values())
     added = max(0, peak_bytes(policy.device) - held - gradients)
     step, _ = _timed(lambda: _step(learner, engine))
     return StepProbe(
         prefill=max(0.0, short - SHORT * token),
         decode_token=token,
-        forward_token=forward / batch.num_tokens(0),
-        update_token=update / batch.num_tokens(0),
+        forward=forward,
+        update=update,
         optimizer=step,
         prompts=len(chosen),
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
+        micro_batch_tokens=learner.micro_batch_tokens,
         activation_bytes=added,
         peak_bytes=peak_bytes(policy.device),
     )
@@ -208,6 +232,12 @@ def _stretched(group: RolloutGroup, length: int) -> RolloutGroup:
         return replace(rollout, token_ids=ids, loss_mask=(1,) * length, sampler_logprobs=(0.0,) * length)
 
     return replace(group, rollouts=tuple(map(longer, group.rollouts)))
+
+
+def _line(work: Callable[[Batch], None], short: Batch, long: Batch) -> Line:
+    """How the time of a pass grows with the tokens of a micro-batch."""
+    seconds = [_timed(partial(work, part))[0] for part in (short, long)]
+    return Line.through((short.num_tokens(0), seconds[0]), (long.num_tokens(0), seconds[1]))
 
 
 @torch.no_grad()

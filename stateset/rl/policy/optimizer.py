@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from stateset.rl.errors import TrainingError
 
+_SCALE = ("scale", "_growth_tracker")  # what of GradScaler's state changes in a run
+
 
 class Trainable(Protocol):
     """What an optimizer needs of a model."""
@@ -116,20 +118,26 @@ class PolicyOptimizer:
         self.adamw.state.clear()
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Masters and AdamW moments under flat names, for a checkpoint."""
+        """Masters, AdamW moments and the loss scale of fp16 under flat names, for a checkpoint."""
         tensors = {f"master/{name}": master.detach() for name, master in self.masters.items()}
         for name, master in self.masters.items():
             tensors |= {f"{key}/{name}": value for key, value in self.adamw.state.get(master, {}).items()}
-        return tensors
+        scale = self.scaler.state_dict()  # empty but for fp16
+        values = [scale[key] for key in _SCALE if key in scale]
+        return tensors | ({"loss_scale": torch.tensor(values, dtype=torch.float64)} if values else {})
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state_tensors`: masters, moments and compute weights."""
+        """The inverse of `state_tensors`: masters, moments, loss scale and compute weights."""
         for name, master in self.masters.items():
             with torch.no_grad():
                 master.copy_(tensors[f"master/{name}"])
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors]
             if keys:
                 self.adamw.state[master] = {key: tensors[f"{key}/{name}"].to(master.device) for key in keys}
+        if self.scaler.is_enabled() and "loss_scale" in tensors:
+            scale, steps = tensors["loss_scale"].tolist()
+            found = dict(zip(_SCALE, (scale, int(steps)), strict=True))
+            self.scaler.load_state_dict(self.scaler.state_dict() | found)
         self.round_masters()
 
 
