@@ -14,6 +14,7 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.evaluation.probe import Line, StepProbe, count_passes, memory_of, probe_step, sample_rewards
 from stateset.rl.policy.load import load_configured
 from stateset.rl.rollout.model import Model
+from stateset.rl.rollout.native import CACHE_BYTES
 from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(
@@ -90,7 +91,9 @@ def test_right_is_above_the_middle() -> None:
 def test_memory_is_that_of_the_tensors(tiny_llama: Path, settings: dict[str, object]) -> None:
     config = make_config({"device": "cpu", "dtype": "bf16", "rollout_n": 2, "batch_size": 2, **settings})
     model = Model(load_configured(str(tiny_llama), config))
-    found = memory_of(model.policy, model.engine, config)
+    found = memory_of(model.policy, model.engine, config, prompt_tokens=7.5, held_out=3)
+    many = memory_of(model.policy, model.engine, config, prompt_tokens=7.5, held_out=9)
+    vast = memory_of(model.policy, model.engine, config, prompt_tokens=7.5, held_out=10**9)
     every = model.policy.num_parameters
     trained = sum(p.numel() for p in model.policy.trainable().values())
     assert found["weights"] == 2 * every
@@ -100,7 +103,14 @@ def test_memory_is_that_of_the_tensors(tiny_llama: Path, settings: dict[str, obj
     assert ("critic" in found) == ("adv_estimator" in settings)
     shape = model.policy.module.config
     heads, dim = shape.num_key_value_heads, shape.hidden_size // shape.num_attention_heads
-    assert found["key-value cache"] == 2 * shape.num_hidden_layers * heads * dim * 2 * 4 * 256
+    token = 2 * shape.num_hidden_layers * heads * dim * 2
+    assert found["key-value cache"] == token * (2 * 7.5 + 4 * 256), "two prompts, four responses"
+    assert many["key-value cache"] == int(token * 9 * (7.5 + 256)), "an evaluation of nine rows is larger"
+    assert vast["key-value cache"] == CACHE_BYTES, "and goes in waves"
+    assert (found["sampled logits"], many["sampled logits"]) == (
+        16 * 4 * shape.vocab_size,
+        16 * 9 * shape.vocab_size,
+    )
 
 
 def test_a_real_step_is_timed(tiny_llama: Path) -> None:

@@ -1,8 +1,9 @@
 """`make demo`: a small model as it comes, taught by the logs, then by the reward, on the same test tickets.
 
 Three rows are always there: `base`, `supervised` (a warm start on the logged replies) and `grpo` (from that
-warm start on, with the reward of reward.py). `--full` adds the rows that could prove it wrong: supervised
-steps on the same logs for GRPO's CPU time, on the logs that `min_quality_score` keeps, and on clean gold
+warm start on, with the reward of reward.py, on the tickets whose logged reply that reward rejects). `--full`
+adds the rows that could prove it wrong: supervised steps on the same logs for GRPO's CPU time and on the logs
+that `min_quality_score` keeps; for orientation, on the logs that the reward accepts, and on clean gold
 replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end by step counts; the two
 control rows that shall take GRPO's CPU time get their number of steps from what a step of each took. A row
 whose answers lie in the output folder is not made again.
@@ -70,7 +71,7 @@ def main() -> None:
         resume = run if list_checkpoints(run / "checkpoints") else None
         if resume is None:  # killed in the warm start: nothing to go on from
             shutil.rmtree(run, ignore_errors=True)
-        GRPOTrainer(config=config).train(eval_dataset=held_out, resume=resume)
+        GRPOTrainer(config=config).train(_logs(followed=False), eval_dataset=held_out, resume=resume)
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
     arms.append(answer("supervised", lambda: (str(run / "warm_start"), cost.warm, note)))
@@ -162,8 +163,13 @@ class Control(NamedTuple):
     earlier_cpu: float = 0.0
 
 
+def _logs(*, followed: bool) -> list[Any]:
+    """The training tickets whose logged reply follows the policy, or does not, as the reward sees it."""
+    return [row for row in load_customer_service_data() if check_ticket(row["reply"], row).passed == followed]
+
+
 def _controls(config: Config, run: Path, cost: Cost) -> Iterator[Control]:
-    model, logs = str(config.model), load_customer_service_data()
+    model, logs, accepted = str(config.model), load_customer_service_data(), _logs(followed=True)
     kept = prepare_training_data("support_tickets", min_quality_score=MIN_QUALITY)
     extra = math.ceil(cost.grpo / (cost.warm / cost.warm_steps))  # as long as GRPO took
     yield Control(
@@ -176,6 +182,11 @@ def _controls(config: Config, run: Path, cost: Cost) -> Iterator[Control]:
         model, kept, "reply", cost.warm_steps + extra,
     )  # fmt: skip
     yield Control(
+        "supervised accepted",
+        f"{cost.warm_steps} steps on the {len(accepted)} logs that the reward accepts, for orientation",
+        model, accepted, "reply", cost.warm_steps,
+    )  # fmt: skip
+    yield Control(
         "supervised gold", f"{cost.warm_steps} steps on clean gold replies, for orientation",
         model, logs, "answer", cost.warm_steps,
     )  # fmt: skip
@@ -186,8 +197,9 @@ def _supervise(
 ) -> tuple[str, float, str]:
     """Take a control's supervised steps; returns its model folder, CPU seconds and note.
 
-    Of its states after a third, two thirds and all of the steps, the one that does best on the validation
-    tickets counts. GRPO has no such choice: its row is its last state.
+    Of its states after a third, two thirds and all of the steps (and at the start, where that is the warm
+    start), the one that does best on the validation tickets counts. GRPO has no such choice: its row is its
+    last state.
     """
     assert config.warm_start is not None
     cpu, folder = time.process_time(), out / control.name.replace(" ", "-")
@@ -197,18 +209,22 @@ def _supervise(
     model, optimizer = Model(policy), Learner(policy, config, exact_sampler=True).optimizer
     found: dict[int, float] = {}
 
-    def after(step: SupervisedStep) -> None:
-        status.update(f"{control.name}: {step.step}/{step.total}, loss {step.loss:.3f}")
-        if step.step * STATES // step.total == (step.step - 1) * STATES // step.total:
-            return
+    def try_out(step: int) -> None:
         model.engine.load_weights(policy)
         texts = greedy_answers(model, config, held_out)
         right = [check_ticket(text, task.context).passed for task, text in zip(held_out, texts, strict=True)]
-        found[step.step] = sum(right) / len(right)
-        if found[step.step] == max(found.values()):
+        found[step] = sum(right) / len(right)
+        if found[step] == max(found.values()):
             policy.save(folder)
 
+    def after(step: SupervisedStep) -> None:
+        status.update(f"{control.name}: {step.step}/{step.total}, loss {step.loss:.3f}")
+        if step.step * STATES // step.total != (step.step - 1) * STATES // step.total:
+            try_out(step.step)
+
     with console.status(control.name) as status:
+        if control.start != str(config.model):
+            try_out(0)
         imitate(policy, optimizer, load_examples(policy, config, load_tasks(control.rows)), config, after)
     best = max(found, key=lambda step: (found[step], step))
     states = ", ".join(f"{share:.0%} after {step}" for step, share in found.items())

@@ -63,20 +63,30 @@ def run_probe(
     project.required(config, "model")
     if samples:
         project.required(config, "reward")
+    import torch
+
     from stateset.rl.evaluation.probe import memory_of, probe_step
     from stateset.rl.policy.load import load_configured
+    from stateset.rl.policy.memory import held_bytes
     from stateset.rl.rollout.model import Model
 
+    program = held_bytes(torch.device("cpu"))
     model = Model(load_configured(str(config.model), config))
     show.note(f"probing {config.model} on {model.policy.device.type} ...")
     sampled: list[ScoredGroup] = []
     found = Found([], {})
     if samples:  # before the timing, which changes the weights
         sampled = _sample(config, model, tasks, samples, prompts, found)
-    memory = memory_of(model.policy, model.engine, config)
+    expected = _expect(config, model, tasks, plan, sampled)
     timed = probe_step(model.policy, model.engine, config, tasks)
+    mean_prompt = timed.prompt_tokens / timed.prompts
+    memory = memory_of(
+        model.policy, model.engine, config, prompt_tokens=mean_prompt, held_out=expected.held_out
+    )
+    if model.policy.device.type == "cpu":
+        memory = {"program": program, **memory}
     _memory(memory, timed, found)
-    _time(config, plan, timed, _expect(config, model, tasks, plan, sampled), price, found)
+    _time(config, plan, timed, expected, price, found)
     return found
 
 
@@ -187,14 +197,12 @@ def _advice(config: Config, shares: Sequence[Forecast], rate: float) -> list[str
 
 
 def _memory(memory: dict[str, int], timed: StepProbe, found: Found) -> None:
-    found.values.update(
-        {"memory_bytes": {**memory, "activations": timed.activation_bytes}, "peak_bytes": timed.peak_bytes}
-    )
+    held = memory | {"activations": timed.activation_bytes}
+    total = max(sum(held.values()), timed.peak_bytes)
+    found.values.update({"memory_bytes": held, "peak_bytes": total})
     found.lines.append("")
-    found.lines.extend([f"memory: {name:<22} {size / MIB:>8,.0f} MiB" for name, size in memory.items()])
-    activations = timed.activation_bytes / MIB
-    found.lines.append(f"memory: {'activations, at most':<22} {activations:>8,.0f} MiB")
-    found.lines.append(f"memory: {'peak of the probe':<22} {timed.peak_bytes / MIB:>8,.0f} MiB")
+    for name, size in {**held, "in all, about": total}.items():
+        found.lines.append(f"memory: {name:<22} {size / MIB:>8,.0f} MiB")
 
 
 def _time(

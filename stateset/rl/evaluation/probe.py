@@ -22,9 +22,13 @@ from stateset.rl.policy.memory import held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
+from stateset.rl.rollout.native import CACHE_BYTES, bytes_per_token
 from stateset.rl.types import Rollout, RolloutGroup, ScoredGroup, Task
 
 Result = TypeVar("Result")
+LOGITS_COPIES = (
+    4  # in float32, while a token is drawn: logits, with temperature, their logarithm, their share
+)
 SHORT, LONG = 4, 16  # tokens of the two rollouts whose difference is the time of a token
 
 
@@ -132,12 +136,12 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     longest = max(groups, key=lambda group: len(group.prompt_ids))
     lengths = SHORT, max(config.max_response_length, LONG)
     brief, batch = (Batch.from_groups([_stretched(longest, n)]).to(policy.device) for n in lengths)
-    held = held_bytes(policy.device)
+    step, _ = _timed(lambda: _step(learner, engine))  # first: from then on the moments take their place
     forward = _line(lambda part: _forward(learner, part), brief, batch)
+    held = held_bytes(policy.device)
     update = _line(lambda part: _gradient(learner, part), brief, batch)
     gradients = sum(4 * p.numel() for p in policy.trainable().values())
     added = max(0, peak_bytes(policy.device) - held - gradients)
-    step, _ = _timed(lambda: _step(learner, engine))
     return StepProbe(
         prefill=max(0.0, short - SHORT * token),
         decode_token=token,
@@ -153,16 +157,25 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
     )
 
 
-def memory_of(policy: Policy, engine: RolloutEngine, config: Config) -> dict[str, int]:
-    """Bytes that stay allocated, and the key-value cache of one step at its largest, by what they hold."""
+def memory_of(
+    policy: Policy, engine: RolloutEngine, config: Config, *, prompt_tokens: float, held_out: int
+) -> dict[str, int]:
+    """Bytes that stay allocated, and those of sampling at its largest, by what they hold.
+
+    Args:
+        policy: the model.
+        engine: samples with its weights.
+        config: the run's settings.
+        prompt_tokens: of a prompt, at the mean.
+        held_out: rows that an evaluation answers all together.
+    """
     trainable = sum(p.numel() for p in policy.trainable().values())
     weights = sum(p.numel() * p.element_size() for p in policy.module.parameters())
-    shape = policy.module.config.get_text_config()
-    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
-    dim = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-    per_token = 2 * shape.num_hidden_layers * heads * dim * policy.dtype.itemsize
-    responses = config.batch_size * config.rollout_n
+    vocabulary = policy.module.config.get_text_config().vocab_size
     own = 4 if policy.dtype != torch.float32 else 0  # float32 master weights
+    responses = config.batch_size * config.rollout_n
+    step = config.batch_size * prompt_tokens + responses * config.max_response_length
+    cached = max(step, held_out * (prompt_tokens + config.max_response_length))
     found = {
         "weights": weights,
         "sampler's copy": weights if getattr(engine, "packs", False) else 0,
@@ -170,7 +183,8 @@ def memory_of(policy: Policy, engine: RolloutEngine, config: Config) -> dict[str
         "gradients and moments": (4 + 8) * trainable,
         "reference": trainable * policy.dtype.itemsize if config.use_kl_loss else 0,
         "critic": 0 if config.adv_estimator != "gae" else weights + (own + 12) * trainable,
-        "key-value cache": per_token * responses * config.max_response_length,
+        "key-value cache": min(CACHE_BYTES, int(cached * bytes_per_token(policy))),
+        "sampled logits": LOGITS_COPIES * 4 * max(responses, held_out) * vocabulary,
     }
     return {name: size for name, size in found.items() if size}
 

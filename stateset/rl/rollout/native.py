@@ -69,10 +69,7 @@ class NativeEngine:
 
     def _waves(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[int]]:
         """Neighbouring requests whose caches fit into `CACHE_BYTES` together."""
-        config = self.module.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        per_token = 2 * config.num_hidden_layers * heads * dim * self.policy.dtype.itemsize
+        per_token = bytes_per_token(self.policy)
         wave: list[int] = []
         used = 0
         for index, request in enumerate(requests):
@@ -89,6 +86,14 @@ class NativeEngine:
         """[B, D] -> [B, V] float32."""
         head: Head = self.policy.head
         return head.capped(self.module.get_output_embeddings()(hidden))
+
+
+def bytes_per_token(policy: Policy) -> int:
+    """What one token takes in the key-value caches of all layers."""
+    config = policy.module.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * dim * policy.dtype.itemsize)
 
 
 def _decode(decoder: Any, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
