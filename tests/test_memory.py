@@ -33,3 +33,25 @@ def test_freed_blocks_are_used_again() -> None:
         faults[mode] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert faults["plain"] > 500, "20 x 96 MB, in pages of 2 MB at the most"
     assert faults["keep"] < faults["plain"] / 10
+
+
+GIVEN_BACK = """
+import torch
+from stateset.rl.policy.memory import held_bytes, keep_freed_memory, return_freed_memory
+assert keep_freed_memory()
+cpu = torch.device("cpu")
+small = torch.ones(10_000_000)  # 40 MB stay in use
+assert not return_freed_memory(), "little is free"
+holes = [(torch.ones(10_000_000), torch.ones(1000)) for _ in range(20)]
+between = [pair[1] for pair in holes]  # keeps the heap from shrinking at its end
+del holes
+held = held_bytes(cpu)
+assert return_freed_memory(), "800 MB are free"
+assert held - held_bytes(cpu) > 600 * 10**6
+assert float(small.sum()) == 1e7
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_much_freed_memory_goes_back() -> None:
+    subprocess.run([sys.executable, "-c", GIVEN_BACK], check=True)

@@ -11,7 +11,15 @@ import pytest
 from stateset.rl.config.load import make_config
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.evaluation.probe import Line, StepProbe, count_passes, memory_of, probe_step, sample_rewards
+from stateset.rl.evaluation.probe import (
+    Line,
+    StepProbe,
+    count_passes,
+    kept_bytes,
+    memory_of,
+    probe_step,
+    sample_rewards,
+)
 from stateset.rl.policy.load import load_configured
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import CACHE_BYTES
@@ -98,7 +106,8 @@ def test_memory_is_that_of_the_tensors(tiny_llama: Path, settings: dict[str, obj
     trained = sum(p.numel() for p in model.policy.trainable().values())
     assert found["weights"] == 2 * every
     assert found["master weights"] == 4 * trained
-    assert found["gradients and moments"] == 12 * trained
+    assert found["gradients"] == 4 * trained
+    assert found["moments"] == 8 * trained
     assert ("reference" in found) == ("use_kl_loss" in settings)
     assert ("critic" in found) == ("adv_estimator" in settings)
     shape = model.policy.module.config
@@ -111,6 +120,11 @@ def test_memory_is_that_of_the_tensors(tiny_llama: Path, settings: dict[str, obj
         16 * 4 * shape.vocab_size,
         16 * 9 * shape.vocab_size,
     )
+
+
+def test_as_much_as_stays_in_use_is_kept_for_reuse() -> None:
+    assert kept_bytes({"weights": 100, "moments": 50, "gradients": 30, "activations": 20}) == 150 - 50
+    assert kept_bytes({"weights": 100, "activations": 200}) == 0, "a step gives back more than that"
 
 
 def test_a_real_step_is_timed(tiny_llama: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's reward: follow the policy; naming the order counts only on top of that."""
+"""The demo's reward: 1 for a reply that follows the policy, else 0; kind words count for nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ from stateset.rl.verifiers.tickets import check_ticket
 
 
 class TicketReward(RewardFunction):
-    """0.9 for the one right resolution, 0.1 more for naming the order; kind words count for nothing."""
+    """Whether the reply gives the one right resolution and promises nothing else."""
 
     bounds = (0.0, 1.0)
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
-        """Score one reply; `parts` shows what it earned."""
+        """Score one reply; the part `order` is shown beside it and pays nothing."""
         check = check_ticket(response, context)
-        parts = {"policy": float(check.passed), "order": float(check.names_order)}
-        return Score(total=parts["policy"] * (0.9 + 0.1 * parts["order"]), parts=parts)
+        policy = float(check.passed)
+        return Score(total=policy, parts={"policy": policy, "order": float(check.names_order)})

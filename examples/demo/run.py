@@ -1,7 +1,7 @@
 """`make demo`: a small model as it comes, taught by the logs, then by the reward, on the same test tickets.
 
 Three rows are always there: `base`, `supervised` (a warm start on the logged replies) and `grpo` (from that
-warm start on, with the reward of reward.py, on the tickets whose logged reply that reward rejects). `--full`
+warm start on, with the reward of reward.py, most of all on the tickets that the logs got wrong). `--full`
 adds the rows that could prove it wrong: supervised steps on the same logs for GRPO's CPU time and on the logs
 that `min_quality_score` keeps; for orientation, on the logs that the reward accepts, and on clean gold
 replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end by step counts; the two
@@ -44,6 +44,7 @@ from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
 
 PROJECT = Path(__file__).parent / "project.yaml"
 MIN_QUALITY = 0.8
+METRIC = ("ticket_audit", "ticket_words")  # the modules of `audit_ticket`
 STATES = 3  # of a control, from which validation picks one
 QUICK = ("warm_start.max_steps=4", "max_steps=2", "batch_size=2", "rollout_n=4", "eval_every=2")
 QUICK_STRIDE = 8  # every eighth held-out and test ticket
@@ -60,7 +61,7 @@ def main() -> None:
     config = load_config(PROJECT, overrides=layers)
     tasks = load_tasks(load_customer_service_data("test")[::stride], name="test")
     rows = fingerprint(repr(load_customer_service_data(split)) for split in SPLITS)
-    facts = {"quick": given.quick, "rows": rows, "judges": _code_of_judges()}
+    facts = {"quick": given.quick, "rows": rows, "reward code": _code_of_reward()}
     _refuse_other_settings(given.out, acting_values(config) | facts)
     console.print(f"{len(tasks)} test tickets; everything goes to {given.out}")
     answer = partial(_answer, given.out, config, tasks)
@@ -71,7 +72,7 @@ def main() -> None:
         resume = run if list_checkpoints(run / "checkpoints") else None
         if resume is None:  # killed in the warm start: nothing to go on from
             shutil.rmtree(run, ignore_errors=True)
-        GRPOTrainer(config=config).train(_logs(followed=False), eval_dataset=held_out, resume=resume)
+        GRPOTrainer(config=config).train(_practice(), eval_dataset=held_out, resume=resume)
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
     arms.append(answer("supervised", lambda: (str(run / "warm_start"), cost.warm, note)))
@@ -121,10 +122,13 @@ def _refuse_other_settings(out: Path, settings: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(settings, indent=1))
 
 
-def _code_of_judges() -> str:
-    """Hash of the reward and of what it asks: with other code the rows would be others."""
-    files = (PROJECT.parent / "reward.py", *sorted(Path(verifiers.__file__).parent.glob("ticket*.py")))
-    return fingerprint(file.read_text() for file in files)
+def _code_of_reward() -> str:
+    """Hash of the reward and of what it asks: with other code the rows would be others.
+
+    The metric is not part of it: answers are judged when they are shown, not when they are made.
+    """
+    files = {PROJECT.parent / "reward.py", *Path(verifiers.__file__).parent.glob("ticket*.py")}
+    return fingerprint(file.read_text() for file in sorted(files) if file.stem not in METRIC)
 
 
 def _answer(out: Path, config: Config, tasks: Sequence[Task], name: str, make: Any) -> Any:
@@ -163,13 +167,18 @@ class Control(NamedTuple):
     earlier_cpu: float = 0.0
 
 
-def _logs(*, followed: bool) -> list[Any]:
-    """The training tickets whose logged reply follows the policy, or does not, as the reward sees it."""
-    return [row for row in load_customer_service_data() if check_ticket(row["reply"], row).passed == followed]
+def _logs(*, accepted: bool) -> list[Any]:
+    """The training tickets whose logged reply the reward accepts, or rejects."""
+    return [row for row in load_customer_service_data() if check_ticket(row["reply"], row).passed == accepted]
+
+
+def _practice() -> list[Any]:
+    """What GRPO trains on: every ticket that the logs got wrong, and every second one of the others."""
+    return _logs(accepted=False) + _logs(accepted=True)[::2]
 
 
 def _controls(config: Config, run: Path, cost: Cost) -> Iterator[Control]:
-    model, logs, accepted = str(config.model), load_customer_service_data(), _logs(followed=True)
+    model, logs, accepted = str(config.model), load_customer_service_data(), _logs(accepted=True)
     kept = prepare_training_data("support_tickets", min_quality_score=MIN_QUALITY)
     extra = math.ceil(cost.grpo / (cost.warm / cost.warm_steps))  # as long as GRPO took
     yield Control(

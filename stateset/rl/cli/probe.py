@@ -65,7 +65,7 @@ def run_probe(
         project.required(config, "reward")
     import torch
 
-    from stateset.rl.evaluation.probe import memory_of, probe_step
+    from stateset.rl.evaluation.probe import kept_bytes, memory_of, probe_step
     from stateset.rl.policy.load import load_configured
     from stateset.rl.policy.memory import held_bytes
     from stateset.rl.rollout.model import Model
@@ -83,8 +83,9 @@ def run_probe(
     memory = memory_of(
         model.policy, model.engine, config, prompt_tokens=mean_prompt, held_out=expected.held_out
     )
+    memory["activations"] = timed.activation_bytes
     if model.policy.device.type == "cpu":
-        memory = {"program": program, **memory}
+        memory = {"program": program, **memory, "kept for reuse": kept_bytes(memory)}
     _memory(memory, timed, found)
     _time(config, plan, timed, expected, price, found)
     return found
@@ -197,11 +198,10 @@ def _advice(config: Config, shares: Sequence[Forecast], rate: float) -> list[str
 
 
 def _memory(memory: dict[str, int], timed: StepProbe, found: Found) -> None:
-    held = memory | {"activations": timed.activation_bytes}
-    total = max(sum(held.values()), timed.peak_bytes)
-    found.values.update({"memory_bytes": held, "peak_bytes": total})
+    total = max(sum(memory.values()), timed.peak_bytes)
+    found.values.update({"memory_bytes": memory, "peak_bytes": total})
     found.lines.append("")
-    for name, size in {**held, "in all, about": total}.items():
+    for name, size in {**memory, "in all, about": total}.items():
         found.lines.append(f"memory: {name:<22} {size / MIB:>8,.0f} MiB")
 
 

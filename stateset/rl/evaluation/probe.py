@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,7 @@ import torch
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
-from stateset.rl.policy.memory import held_bytes, peak_bytes
+from stateset.rl.policy.memory import KEPT_SHARE, held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 LOGITS_COPIES = (
     4  # in float32, while a token is drawn: logits, with temperature, their logarithm, their share
 )
+PASSING = ("gradients", "key-value cache", "sampled logits", "activations")  # taken and given back by a step
 SHORT, LONG = 4, 16  # tokens of the two rollouts whose difference is the time of a token
 
 
@@ -180,13 +181,24 @@ def memory_of(
         "weights": weights,
         "sampler's copy": weights if getattr(engine, "packs", False) else 0,
         "master weights": own * trainable,
-        "gradients and moments": (4 + 8) * trainable,
+        "moments": 8 * trainable,
         "reference": trainable * policy.dtype.itemsize if config.use_kl_loss else 0,
         "critic": 0 if config.adv_estimator != "gae" else weights + (own + 12) * trainable,
+        "gradients": 4 * trainable,
         "key-value cache": min(CACHE_BYTES, int(cached * bytes_per_token(policy))),
         "sampled logits": LOGITS_COPIES * 4 * max(responses, held_out) * vocabulary,
     }
     return {name: size for name, size in found.items() if size}
+
+
+def kept_bytes(memory: Mapping[str, int]) -> int:
+    """Freed memory that a process on a CPU keeps beyond what each step takes and gives back, at most.
+
+    Args:
+        memory: from `memory_of`, with the activations.
+    """
+    passing = sum(memory.get(name, 0) for name in PASSING)
+    return max(0, int(KEPT_SHARE * (sum(memory.values()) - passing)) - passing)
 
 
 def sample_rewards(

@@ -19,7 +19,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch, micro_batches
 from stateset.rl.policy.critic import Critic
-from stateset.rl.policy.memory import keep_freed_memory
+from stateset.rl.policy.memory import keep_freed_memory, return_freed_memory
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.trace import Fixed, UpdateTrace
@@ -96,10 +96,13 @@ class Learner:
             fixed = fixed or self.before(batch, len(plan))
             if advantages.dim() == 1:
                 advantages = advantages[:, None].expand_as(batch.mask)
-            return self._update(batch, advantages, plan, learning_rates, fixed)
+            measured = self._update(batch, advantages, plan, learning_rates, fixed)
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
             raise
+        if self.policy.device.type == "cpu":
+            return_freed_memory()
+        return measured
 
     def _update(
         self,

@@ -1,4 +1,4 @@
-"""What a process has held at most, and on a CPU: freed memory stays with it.
+"""What a process has held at most, and on a CPU: freed memory stays with it, up to a limit.
 
 Each step allocates the same large tensors anew.
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+KEPT_SHARE = 1.0  # freed memory that stays with the process, at most, of what is in use between two steps
 
 
 def keep_freed_memory() -> bool:
@@ -31,6 +32,32 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_TRIM_THRESHOLD, -1) and mallopt(_M_MMAP_MAX, 0))
+
+
+def return_freed_memory() -> bool:
+    """Give freed memory back to the system once it is much: a heap that keeps it all grows holes.
+
+    Call it between steps.
+
+    Returns:
+        Whether it was much: over `KEPT_SHARE` of what is in use.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):  # older than glibc 2.33
+        return False
+    library.mallinfo2.restype = _HeapInfo
+    heap = library.mallinfo2()
+    held = held_bytes(torch.device("cpu"))
+    kept = min(heap.free, held - heap.used)  # what was given back before is free, too, but not held
+    return kept > KEPT_SHARE * heap.used and bool(library.malloc_trim(0))
+
+
+class _HeapInfo(ctypes.Structure):
+    """struct mallinfo2 of malloc.h: bytes in use and free stand at its end."""
+
+    _fields_ = (("before", ctypes.c_size_t * 7), *((key, ctypes.c_size_t) for key in ("used", "free", "top")))
 
 
 def peak_bytes(device: torch.device) -> int:
