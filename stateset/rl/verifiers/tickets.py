@@ -1,8 +1,10 @@
 """Verifier of the bundled tickets: a reply must give the one resolution that policy and facts call for.
 
-A reply is read clause by clause. Each clause commits to, denies, or only speaks of a resolution: "a refund
-is not possible", "you asked for a refund" and "contact us for a refund" give none. What is right stands in
-the row: `resolution`, `allowed` beside it, `must_not_promise`, and the order's `facts`. English, lexical.
+A reply is read two times. A lexical reading finds the resolutions that its clauses commit to, deny or only
+speak of: "a refund is not possible", "you asked for a refund" and "contact us for a refund" give none. A
+closed grammar (`ticket_grammar`) then bounds what may be said at all: a reply passes only where every clause
+is understood, so that a sly addition ("less a small fee", "forget that") needs no pattern of its own to fail.
+What is right stands in the row: `resolution`, `allowed` beside it, `must_not_promise`, the order's `facts`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stateset.rl.errors import RewardError
+from stateset.rl.verifiers.ticket_grammar import understand
 
 # What names a resolution. {item} is the ordered product. Earlier ones hide their words from later ones: a
 # "replacement code" is no replacement.
@@ -208,6 +211,7 @@ class TicketCheck:
         right_figures: no other order's number and no other amount is named.
         complete: a reply of ordinary length that comes to an end.
         names_order: the order's number is named; a question has none.
+        understood: every clause is a courtesy, a fact of the ticket, or the right resolution in known words.
     """
 
     resolution: bool
@@ -216,12 +220,18 @@ class TicketCheck:
     right_figures: bool
     complete: bool
     names_order: bool
+    understood: bool
 
     @property
     def passed(self) -> bool:
         """Whether the reply follows the policy."""
         return (
-            self.resolution and self.single and self.keeps_promises and self.right_figures and self.complete
+            self.resolution
+            and self.single
+            and self.keeps_promises
+            and self.right_figures
+            and self.complete
+            and self.understood
         )
 
 
@@ -250,13 +260,17 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
     text = re.sub(r"\s+", " ", answer.replace("’", "'").lower()).strip()
     given = set(resolutions(text, facts["item"]))
     numbers = set(_ORDER_NUMBER.findall(text))
+    complete = 2 < len(text.split()) <= _LONGEST and not _repeats(text) and not _BROKEN_OFF.search(text)
+    understood, meant = understand(answer, context) if complete else (False, frozenset())
+    committed = right in (meant if understood else given)
     return TicketCheck(
-        resolution=_answers(text, kind, facts) if kind else right in given,
+        resolution=committed if not kind else _answers(text, kind, facts) and (committed or not understood),
         single=not given - allowed,
         keeps_promises=not any(_PROMISES[name].search(text) for name in forbidden if name in _PROMISES),
         right_figures=numbers <= {facts["order"]} and _right_amount(text, facts["amount"]),
-        complete=2 < len(text.split()) <= _LONGEST and not _repeats(text) and not _BROKEN_OFF.search(text),
+        complete=complete,
         names_order=kind is not None or facts["order"] in numbers,
+        understood=understood,
     )
 
 
