@@ -44,7 +44,7 @@ from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
 
 PROJECT = Path(__file__).parent / "project.yaml"
 MIN_QUALITY = 0.8
-METRIC = ("ticket_audit", "ticket_words")  # the modules of `audit_ticket`
+METRIC = ("ticket_audit", "ticket_words")  # how the modules of `audit_ticket` begin
 STATES = 3  # of a control, from which validation picks one
 QUICK = ("warm_start.max_steps=4", "max_steps=2", "batch_size=2", "rollout_n=4", "eval_every=2")
 QUICK_STRIDE = 8  # every eighth held-out and test ticket
@@ -127,8 +127,9 @@ def _code_of_reward() -> str:
 
     The metric is not part of it: answers are judged when they are shown, not when they are made.
     """
-    files = {PROJECT.parent / "reward.py", *Path(verifiers.__file__).parent.glob("ticket*.py")}
-    return fingerprint(file.read_text() for file in sorted(files) if file.stem not in METRIC)
+    files = sorted(Path(verifiers.__file__).parent.glob("ticket*.*"))
+    asked = [file for file in files if not file.name.startswith(METRIC)]
+    return fingerprint(file.read_text() for file in (PROJECT.parent / "reward.py", *asked))
 
 
 def _answer(out: Path, config: Config, tasks: Sequence[Task], name: str, make: Any) -> Any:
