@@ -31,7 +31,8 @@ def test_every_stage_once_and_the_table(
     arguments = ("--quick", "--full", "--out", str(out), f"model={model}", *SETTINGS)
     demo(monkeypatch, *arguments)
     said = capsys.readouterr().out
-    rows = ("base", "supervised", "grpo", "supervised-on", "supervised-filtered", "supervised-gold")
+    rows = ("base", "supervised", "grpo")
+    rows += ("supervised-on", "supervised-filtered", "supervised-accepted", "supervised-gold")
     assert sorted(path.stem for path in (out / "test").iterdir()) == sorted(rows)
     tickets = load_customer_service_data("test")[::8]
     for name in rows:
@@ -56,8 +57,8 @@ def test_every_stage_once_and_the_table(
     older = {key: value for key, value in settings.items() if key != "overlong_buffer"}  # of before that key
     (out / "settings.json").write_text(json.dumps(older))
     demo(monkeypatch, *arguments)
-    (out / "settings.json").write_text(json.dumps(settings | {"judges": "others"}))
-    with pytest.raises(SystemExit, match="differs in judges"):
+    (out / "settings.json").write_text(json.dumps(settings | {"reward code": "another"}))
+    with pytest.raises(SystemExit, match="differs in reward code"):
         demo(monkeypatch, *arguments)
     (out / "settings.json").write_text(json.dumps(settings))
     answers = out / "test" / "grpo.jsonl"
