@@ -1,16 +1,16 @@
 """A second opinion on replies to the bundled support tickets, written without sight of the first verifier.
 
 A policy trained against one verifier learns that verifier's blind spots; the share of replies on which
-two independent ones agree shows how far it went. This one reads like a small parser: a reply becomes
-sentences, a sentence clauses, a clause a frame of *acts* (the resolutions it speaks of) and one *mood*
-(given, denied, asked, told, rule, bare). The verdict is bookkeeping over frames: the right resolution
-is given and nowhere denied, every other one is at most denied or told as the customer's wish. Numbers,
-dates, products and form are checked apart.
+two independent ones agree shows how far it went. Two readings must agree here. The first
+(`ticket_audit_grammar`) bounds what may be said: every sentence is parsed whole as a greeting, sympathy, a
+fact, the commitment, its next step or a closing of this sort of ticket, or the reply fails. The second
+is bookkeeping: a reply becomes sentences, a sentence clauses, a clause a frame of *acts* (the resolutions it
+speaks of) and one *mood* (given, denied, asked, told, rule, bare); the right resolution is nowhere denied,
+every other one is at most denied or told as the customer's wish. Numbers, products and form come apart.
 
-Limits: a frame's mood holds for all of its acts; the words (`ticket_words`) are plain shop English, so
-that an unforeseen wording is refused rather than guessed. What the row does not say (how soon money
-arrives, whether the name is right) is not checked, and a reply cut between two words without a full
-stop may pass.
+Limits: an unforeseen wording is refused rather than guessed, about two in five of a stranger's right
+replies. What the row does not say (how soon money arrives, whether a fact fits the situation: a "lost" lamp
+that came broken) is not checked.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stateset.rl.errors import RewardError
+from stateset.rl.verifiers import ticket_audit_grammar as grammar
 from stateset.rl.verifiers import ticket_words as words
 
 MAX_WORDS = 80
@@ -65,15 +66,30 @@ def audit_reasons(answer: str, context: Mapping[str, Any]) -> tuple[str, ...]:
         RewardError: a column or fact is missing.
     """
     _check_row(context)
-    text = words.plain(answer[:_MAX_CHARACTERS])
+    if len(answer) > _MAX_CHARACTERS or len(answer.split()) > 2 * MAX_WORDS:
+        return (f"more than {MAX_WORDS} words",)  # and need not be read
+    text = words.plain(answer)
     frames = list(_frames(text, context["facts"]["item"].lower()))
     reasons = [*_layout(answer, context), *_form(text, context["facts"])]
     reasons += [*_numbers(text, context["facts"]), *_promises(text, frames, context)]
+    reasons += _understood(answer, context)
     if context["resolution"] == "answer":
         reasons += _figure(text, frames, context)
     else:
         reasons += [*_resolution(frames, context), *_products(frames, context["facts"]["item"].lower())]
     return tuple(dict.fromkeys(reasons))
+
+
+def _understood(answer: str, context: Mapping[str, Any]) -> Iterator[str]:
+    """Every sentence must be one that the grammar knows, and one of them a commitment to what is right."""
+    if len(answer.split()) > MAX_WORDS:
+        yield f"more than {MAX_WORDS} words"
+        return
+    strange, commits = grammar.read(answer, context)
+    for sentence in strange:
+        yield f"a sentence that is not understood: {sentence!r}"
+    if not commits:
+        yield f"the reply does not give the right resolution, {context['resolution']}"
 
 
 def _check_row(context: Mapping[str, Any]) -> None:
@@ -175,12 +191,10 @@ def _spoken(frames: list[Frame], *moods: str) -> set[str]:
 
 
 def _resolution(frames: list[Frame], context: Mapping[str, Any]) -> Iterator[str]:
-    """The right resolution is given and not denied, and no other is given, offered or left open."""
+    """The right resolution is not denied, and no other is given, offered or left open."""
     right = context["resolution"]
     lasting = [frame for frame in frames if not re.match("until|while|before", frame.words)]
-    if right not in _spoken(frames, "given"):
-        yield f"the reply does not give the right resolution, {right}"
-    elif right in _spoken(lasting, "denied"):
+    if right in _spoken(lasting, "denied"):
         yield f"the reply both gives and denies {right}"
     for act in sorted(_spoken(frames, "given", "asked", "bare") - {right, *context["allowed"]}):
         yield f"the reply also speaks of {act}, without denying it"
@@ -286,8 +300,6 @@ def _layout(answer: str, context: Mapping[str, Any]) -> Iterator[str]:
     said = " ".join(answer.lower().split())
     if any(len(line.split()) > 3 and line in said for line in lines):
         yield "a line of the policy is copied"
-    if len(answer) > _MAX_CHARACTERS:
-        yield f"more than {MAX_WORDS} words"
 
 
 def _form(text: str, facts: Mapping[str, Any]) -> Iterator[str]:

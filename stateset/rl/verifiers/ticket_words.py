@@ -22,8 +22,8 @@ def _any(text: str) -> re.Pattern[str]:
     return _pattern(rf"(?<!\w)(?:{text})(?!\w)")
 
 
-# One writing: contractions and hasty spelling, then phrases whose "no" or "credit" denies or gives nothing.
-_WRITINGS = [
+# Contractions and hasty spelling, written out.
+_SPELLINGS = [
     (_pattern(old), new)
     for old, new in (
         (r"[‘’`]", "'"),
@@ -39,19 +39,19 @@ _WRITINGS = [
         (r"\b(it|that|what|here|there)'s\b", r"\1 is"),
         (r"\b(here|there|that)s\b", r"\1 is"),
         (r"\bits (?=(?:already|now|been|too|still|shipped|gone|not|over|past|store|shop)\b)", "it is "),
-        (r"\bthat would be\b", "that is"),
-        (
-            r"\b(?:it|this|that) is (?:not (?:a|any)|no) (?:\w+ )?(?:problem|trouble|issue|bother)"
-            r"(?: at all)?(?: for (?:us|me))? to\b",
-            "we",
-        ),
+        (r"\bu\b", "you"),
+        (r"\bur\b", "your"),
+    )
+]
+# Phrases whose "no" or "credit" denies or gives nothing.
+_WRITINGS = [
+    (_pattern(old), new)
+    for old, new in (
         (r"\bnot (?:a|any) (?:problem|trouble|issue|bother|question)\b|\b(?:do )?not (?:to )?worry\b", " "),
         (r"\bwithout (?:a |any )?(?:question|doubt|problem|hesitation|trouble|fuss|ado|fail)s?\b", " "),
         (r"\bno (?:question|issue|bother)\b(?! of)", " "),
         (r"\brefuse (?=(?:the (?:parcel|package|delivery)|delivery|it at)\b)", "turn away "),
         (r"\b(?:as per|per|at|on|upon|by|following) your (?:request|wish)\b", " "),
-        (r"\bu\b", "you"),
-        (r"\bur\b", "your"),
         (r"\bcredit card\b", "card"),
         (r"\bbrand-new\b", "brand new"),
         (r"\b(carrier|courier|company|team|specialist|manager|workshop),(?= (?:who|which)\b)", r"\1"),
@@ -73,9 +73,17 @@ _WRITINGS = [
 ]
 
 
-def plain(text: str) -> str:
-    """Lower case, one writing, single spaces; line ends stay."""
+def spelled(text: str) -> str:
+    """Lower case, contractions written out, single spaces; line ends stay, and so does every word."""
     text = text.lower()
+    for old, new in _SPELLINGS:
+        text = old.sub(new, text)
+    return re.sub(r"[^\S\n]+", " ", text).strip()
+
+
+def plain(text: str) -> str:
+    """As `spelled`, and in one writing of what denies or gives."""
+    text = spelled(text)
     for old, new in _WRITINGS:
         text = old.sub(new, text)
     return re.sub(r"[^\S\n]+", " ", text).strip()
@@ -346,32 +354,32 @@ SALAD = _pattern(  # neighbours that no sentence has
     |has|have|had)\b|\b(?:i|we) (?:you|the|a|an|your|of|for|to|with|is|in|on|at|and|it|our|my|i|we)\b"""
 )
 _SMALL = """
-    a an the to of for and or but with your our my in on at by from is are was will be been has have had
-    we i not as that this it's its if when so because since can would under into than which who their
-    his her these after before until once while being just please
+    a an the to of for and or but with your our my in on at by from is are was will be been has have had we
+    i not as that this it's its if when so because since can would under into than which who their his her
+    these after before until once while being just please
 """
 _OPEN = """
-    new another prepaid correct original duplicate brand store shop gift dear takes makes receive get
-    order refunding sending shipping replacing repairing opening starting issuing cancelling
+    new another prepaid correct original duplicate brand store shop gift dear takes makes receive get order
+    refunding sending shipping replacing repairing opening starting issuing cancelling
 """
 _CLOSED = """
-    it me you us they he she there here no do does did am up out back now all within usually only very
-    per those through yes oh over again also
+    it me you us they he she there here no do does did am up out back now all within usually only very per
+    those through yes oh over again also
 """
 HANGING = {*_SMALL.split(), *_OPEN.split()}  # no reply ends with these
 GLUE = {*_SMALL.split(), *_CLOSED.split()}  # no sentence does without these
 
 # Products, as far as a reply may name the wrong one.
 _HEADS = """
-    fryer purifier monitor sander speaker stove opener fan grinder drill lamp grill kettle shaver
-    toothbrush espresso bike chair processor keyboard hose glue dryer blender vacuum trimmer scooter
-    sharpener laptop mower blower helicopter heater mill charger cooker washer radiator robot rowing
-    sewing skateboard mixer iron toaster toy treadmill waffle clock mouse jigsaw knife jug phone tablet
-    camera headphones television tv printer router sofa desk mattress pillow blanket towel curtain
-    carpet rug mirror vase tent backpack suitcase umbrella bottle pan pot oven microwave fridge freezer
-    dishwasher sweater shirt shoes jacket dress puzzle doll guitar piano drone telescope thermometer
-    humidifier juicer hammer screwdriver ladder wheelbarrow barbecue hammock candle teapot mug headset
-    projector microphone violin binoculars trampoline dumbbell
+    fryer purifier monitor sander speaker stove opener fan grinder drill lamp grill kettle shaver toothbrush
+    espresso bike chair processor keyboard hose glue dryer blender vacuum trimmer scooter sharpener laptop
+    mower blower helicopter heater mill charger cooker washer radiator robot rowing sewing skateboard mixer
+    iron toaster toy treadmill waffle clock mouse jigsaw knife jug phone tablet camera headphones television
+    tv printer router sofa desk mattress pillow blanket towel curtain carpet rug mirror vase tent backpack
+    suitcase umbrella bottle pan pot oven microwave fridge freezer dishwasher sweater shirt shoes jacket
+    dress puzzle doll guitar piano drone telescope thermometer humidifier juicer hammer screwdriver ladder
+    wheelbarrow barbecue hammock candle teapot mug headset projector microphone violin binoculars trampoline
+    dumbbell
 """
 PRODUCT = _pattern(
     rf"""(?<!on )(?<!by )(?<!over )(?<!around )\b(?:your|the|this|that|an?|new|another|right|correct
