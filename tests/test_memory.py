@@ -47,11 +47,12 @@ between = [pair[1] for pair in holes]  # keeps the heap from shrinking at its en
 del holes
 held = held_bytes(cpu)
 assert return_freed_memory(), "800 MB are free"
-assert held - held_bytes(cpu) > 600 * 10**6
 assert float(small.sum()) == 1e7
+print(held - held_bytes(cpu))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_much_freed_memory_goes_back() -> None:
-    subprocess.run([sys.executable, "-c", GIVEN_BACK], check=True)
+    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], check=True, capture_output=True, text=True)
+    assert int(done.stdout) > 600 * 10**6
