@@ -16,10 +16,13 @@ from stateset.rl.evaluation.probe import (
     StepProbe,
     count_passes,
     kept_bytes,
+    largest_micro_batch,
     memory_of,
     probe_step,
     sample_rewards,
 )
+from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.learner import REPLIES_MICRO_BATCH_TOKENS, Learner
 from stateset.rl.policy.load import load_configured
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import CACHE_BYTES
@@ -27,7 +30,8 @@ from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(
     prefill=1.0, decode_token=0.1, forward=Line(0.2, 0.003), update=Line(0.4, 0.01), optimizer=0.5,
-    prompts=2, prompt_tokens=100, responses=8, micro_batch_tokens=1, activation_bytes=0, peak_bytes=0,
+    prompts=2, prompt_tokens=100, responses=8, micro_batch_tokens=1, supervised_tokens=1024,
+    activation_bytes=0, peak_bytes=0,
 )  # fmt: skip
 LENGTHS = [10, 10, 40, 20]  # 20 at the mean, 40 at most: 30 decoded positions
 TOKENS = 100 + 8 * 20
@@ -56,12 +60,15 @@ def test_a_step_by_hand() -> None:
 
 
 def test_a_supervised_step_and_an_evaluation_by_hand() -> None:
-    assert PROBE.supervised_seconds(4, LENGTHS) == pytest.approx(4 * 0.4 + 0.01 * 4 * (50 + 20) + 0.5)
+    together = 0.4 + 0.01 * 4 * (50 + 20) + 0.5
+    assert PROBE.supervised_seconds(4, LENGTHS) == pytest.approx(together), "280 tokens: one micro-batch"
+    alone = replace(PROBE, supervised_tokens=1)
+    assert alone.supervised_seconds(4, LENGTHS) == pytest.approx(together + 3 * 0.4)
     assert PROBE.evaluation_seconds(6, LENGTHS) == pytest.approx(1.0 * 3 + 0.1 * 30 * 6 / 8)
 
 
 def test_micro_batches_share_what_each_costs() -> None:
-    packed = replace(PROBE, micro_batch_tokens=4 * (50 + 20))
+    packed = replace(PROBE, supervised_tokens=4 * (50 + 20))
     assert packed.supervised_seconds(4, LENGTHS) == pytest.approx(0.4 + 0.01 * 280 + 0.5)
     assert packed.supervised_seconds(40, LENGTHS) == pytest.approx(10 * 0.4 + 0.01 * 2800 + 0.5)
 
@@ -147,6 +154,26 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
     assert found.decode_token >= 0
     assert found.peak_bytes > 10**7
     assert all((before[name] == p).all() for name, p in model.policy.trainable().items()), "a rate of 0"
+
+
+def test_the_largest_micro_batch(tiny_llama: Path) -> None:
+    def largest(**settings: object) -> int:
+        config = make_config({"device": "cpu", "dtype": "fp32", "max_response_length": 20, **settings})
+        model = Model(load_configured(str(tiny_llama), config))
+        rollout = Rollout(
+            sample=0, text="", token_ids=(5,) * 20, loss_mask=(1,) * 20, sampler_logprobs=(0.0,) * 20,
+            stop_reason="length",
+        )  # fmt: skip
+        group = RolloutGroup(task=Task(id="t", prompt="p"), prompt_ids=(1,) * 10, rollouts=(rollout,) * 2)
+        learner = Learner(model.policy, config, exact_sampler=True)
+        return largest_micro_batch(learner, Batch.from_groups([group]), 3)
+
+    tokens = 10 + 2 * 20
+    assert largest() == tokens, "on a CPU a group at a time"
+    assert largest(micro_batch_tokens=120) == 120
+    assert largest(micro_batch_tokens=10**6) == 3 * tokens, "a step has no more"
+    assert largest(warm_start={"batch_size": 4}) == 4 * (10 + 20), "four replies together"
+    assert largest(warm_start={"batch_size": 400}) == REPLIES_MICRO_BATCH_TOKENS
 
 
 def test_what_money_buys() -> None:

@@ -227,7 +227,9 @@ def _time(
     }
     total = sum(seconds.values())
     found.values.update({"step_seconds": step, "seconds": seconds, "total_seconds": total})
-    found.lines.append(f"time: {duration(step)} a step ({expected.reason})")
+    found.lines.append(
+        f"time: {duration(step)} a step ({expected.reason}; signal in {expected.signal:.0%} of the groups)"
+    )
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items() if value)
     price = config.price_per_hour if price is None else price
     cost = "" if price is None else f"; {price * total / 3600:,.2f} at {price:g} an hour"

@@ -17,7 +17,7 @@ import torch
 
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
-from stateset.rl.policy.learner import Learner
+from stateset.rl.policy.learner import Learner, supervised_micro_batch_tokens
 from stateset.rl.policy.memory import KEPT_SHARE, held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
@@ -64,7 +64,8 @@ class StepProbe:
         prompt_tokens: of all prompts of a step.
         responses: of a step.
         micro_batch_tokens: most tokens that are computed together, but for a single group.
-        activation_bytes: most that forward and backward of one group with the longest responses add.
+        supervised_tokens: the same in a warm start, whose groups are single replies.
+        activation_bytes: most that forward and backward of the largest micro-batch add.
         peak_bytes: most memory that the process (on a GPU, the device) has held.
     """
 
@@ -77,6 +78,7 @@ class StepProbe:
     prompt_tokens: int
     responses: int
     micro_batch_tokens: int
+    supervised_tokens: int
     activation_bytes: int
     peak_bytes: int
 
@@ -105,7 +107,7 @@ class StepProbe:
     def supervised_seconds(self, batch_size: int, lengths: Sequence[int]) -> float:
         """A step of the warm start on replies as long as these."""
         tokens = batch_size * (self.prompt_tokens / self.prompts + _mean(lengths))
-        parts = min(batch_size, max(1.0, tokens / self.micro_batch_tokens))
+        parts = min(batch_size, max(1.0, tokens / self.supervised_tokens))
         return self.update.seconds(parts, tokens) + self.optimizer
 
     def evaluation_seconds(self, rows: int, lengths: Sequence[int]) -> float:
@@ -153,7 +155,8 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
         micro_batch_tokens=learner.micro_batch_tokens,
-        activation_bytes=added,
+        supervised_tokens=supervised_micro_batch_tokens(config, policy),
+        activation_bytes=int(added * largest_micro_batch(learner, batch, len(groups)) / batch.num_tokens(0)),
         peak_bytes=peak_bytes(policy.device),
     )
 
@@ -258,6 +261,16 @@ def _stretched(group: RolloutGroup, length: int) -> RolloutGroup:
         return replace(rollout, token_ids=ids, loss_mask=(1,) * length, sampler_logprobs=(0.0,) * length)
 
     return replace(group, rollouts=tuple(map(longer, group.rollouts)))
+
+
+def largest_micro_batch(learner: Learner, group: Batch, groups: int) -> int:
+    """Most tokens of the run that are computed together; `group` holds the longest of `groups` a step."""
+    config, tokens = learner.config, group.num_tokens(0)
+    largest = max(tokens, min(learner.micro_batch_tokens, groups * tokens))
+    if config.warm_start is None:
+        return largest
+    replies = config.warm_start.batch_size * (len(group.prompts[0]) + config.max_response_length)
+    return max(largest, min(supervised_micro_batch_tokens(config, learner.policy), replies))
 
 
 def _line(work: Callable[[Batch], None], short: Batch, long: Batch) -> Line:

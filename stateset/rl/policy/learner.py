@@ -19,12 +19,13 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch, micro_batches
 from stateset.rl.policy.critic import Critic
-from stateset.rl.policy.memory import keep_freed_memory, return_freed_memory
+from stateset.rl.policy.memory import keep_freed_memory
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.trace import Fixed, UpdateTrace
 
 GPU_MICRO_BATCH_TOKENS = 16_384
+REPLIES_MICRO_BATCH_TOKENS = 1024  # of single replies: fewer in a forward cost a third more CPU time
 MAX_CORRECTION = 2.0  # bound on the importance weight between sampler and trainer
 
 
@@ -96,13 +97,10 @@ class Learner:
             fixed = fixed or self.before(batch, len(plan))
             if advantages.dim() == 1:
                 advantages = advantages[:, None].expand_as(batch.mask)
-            measured = self._update(batch, advantages, plan, learning_rates, fixed)
+            return self._update(batch, advantages, plan, learning_rates, fixed)
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
             raise
-        if self.policy.device.type == "cpu":
-            return_freed_memory()
-        return measured
 
     def _update(
         self,
@@ -288,6 +286,11 @@ def micro_batch_tokens(config: Config, policy: Policy) -> int:
     if config.micro_batch_tokens == "auto":
         return GPU_MICRO_BATCH_TOKENS if policy.device.type == "cuda" else 1
     return config.micro_batch_tokens
+
+
+def supervised_micro_batch_tokens(config: Config, policy: Policy) -> int:
+    """The same for a warm start, whose groups are single replies."""
+    return max(micro_batch_tokens(config, policy), REPLIES_MICRO_BATCH_TOKENS)
 
 
 class _Tally:
