@@ -1,9 +1,10 @@
 """What `plan --measure` forecasts for a finished run's settings, beside what the run took.
 
-    OMP_NUM_THREADS=1 python bench/plan_accuracy.py runs/demo-0/run
+    OMP_NUM_THREADS=1 python bench/plan_accuracy.py runs/demo-0/run [--probe 8] [key=value ...]
 
 Seconds of the warm start, the steps and the evaluations, and the peak of the memory; the plan is made now, on
-a machine that should be as busy as it was then. The run counts in process CPU time, too.
+a machine that should be as busy as it was then. The run counts in process CPU time, too. Without a warm start
+`--probe` tells the plan how many groups will train.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PARTS = {"warm start": ("warm start",), "evaluations": ("evaluation",)}
@@ -20,9 +22,13 @@ MIB = 2**20
 
 def main() -> None:
     """Plan, read, print."""
-    run, settings = Path(sys.argv[1]), sys.argv[2:]
-    command = [sys.executable, "-m", "stateset.rl", "plan", str(run / "config.resolved.yaml"), "--measure"]
-    done = subprocess.run([*command, *settings, "--json"], check=True, stdout=subprocess.PIPE, text=True)
+    run, further = Path(sys.argv[1]), sys.argv[2:]
+    folder = json.loads((run / "manifest.json").read_text())["project"]  # where its reward lies
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=folder) as project:
+        project.write((run / "config.resolved.yaml").read_text())
+        project.flush()
+        command = [sys.executable, "-m", "stateset.rl", "plan", project.name, "output_dir=null", "--measure"]
+        done = subprocess.run([*command, *further, "--json"], check=True, stdout=subprocess.PIPE, text=True)
     plan = json.loads(done.stdout)
     lines = [json.loads(line) for line in (run / "timings.jsonl").read_text().splitlines()]
     took = {part: _sum(lines, names) for part, names in PARTS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -146,9 +147,12 @@ def test_temperature_is_inside_the_logprob(tiny_llama) -> None:
         assert torch.allclose(ours, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [0, 10**6], ids=["recomputed", "kept"])
 @pytest.mark.parametrize(("scale", "softcap"), [(1.0, None), (0.4, None), (1.0, 5.0), (1.7, 3.0)])
-def test_chunked_head_has_the_gradient_of_the_whole_one(monkeypatch, scale, softcap) -> None:
+def test_chunked_head_has_the_gradient_of_the_whole_one(monkeypatch, scale, softcap, kept) -> None:
     monkeypatch.setattr("stateset.rl.policy.logprobs.CHUNK_TOKENS", 3)
+    monkeypatch.setattr("stateset.rl.policy.logprobs.CACHE_BYTES", 2 * 4 * 11)  # two rows at once
+    monkeypatch.setattr("stateset.rl.policy.logprobs.KEPT_BYTES", kept)
     torch.manual_seed(0)
     hidden = torch.randn(7, 6, requires_grad=True)
     weight = torch.randn(11, 6, requires_grad=True)
@@ -156,18 +160,31 @@ def test_chunked_head_has_the_gradient_of_the_whole_one(monkeypatch, scale, soft
     targets = torch.randint(0, 11, (7,))
     outer = torch.randn(2, 7)
 
-    def whole() -> torch.Tensor:
-        logits = (hidden @ weight.T + bias) * scale
-        if softcap:
-            logits = softcap * torch.tanh(logits / softcap)
-        table = (logits / 0.8).log_softmax(-1)
-        return (outer[0] * table[torch.arange(7), targets] - outer[1] * (table.exp() * table).sum(-1)).sum()
-
+    logits = (hidden @ weight.T + bias) * scale
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    table = (logits / 0.8).log_softmax(-1)
+    whole = outer[0] * table[torch.arange(7), targets] - outer[1] * (table.exp() * table).sum(-1)
+    sampled = (outer[0] * table[torch.arange(7), targets]).sum()
     logprobs, entropy = token_logprobs(hidden, targets, Head(weight, bias, scale, softcap), 0.8)
     ours = torch.autograd.grad((outer[0] * logprobs + outer[1] * entropy).sum(), (hidden, weight, bias))
-    theirs = torch.autograd.grad(whole(), (hidden, weight, bias))
+    theirs = torch.autograd.grad(whole.sum(), (hidden, weight, bias), retain_graph=True)
     for left, right in zip(ours, theirs, strict=True):
         assert torch.allclose(left, right, atol=1e-5)
+    frozen, _ = token_logprobs(
+        hidden, targets, Head(weight.detach(), bias.detach(), scale, softcap), temperature=0.8
+    )
+    [alone] = torch.autograd.grad((outer[0] * frozen).sum(), (hidden,))
+    assert torch.allclose(alone, torch.autograd.grad(sampled, (hidden,))[0], atol=1e-5)
+
+
+def test_a_nearly_certain_token_has_an_exact_gradient_in_bf16() -> None:
+    hidden = torch.full((1, 1), 9.0, dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.tensor([[1.0], [0.0]], dtype=torch.bfloat16, requires_grad=True)
+    logprobs, _ = token_logprobs(hidden, torch.tensor([0]), Head(weight), 1.0)
+    _, ours = torch.autograd.grad(logprobs.sum(), (hidden, weight))
+    rest = 1 / (1 + math.exp(9.0))  # 1 - p is 1.2e-4; p itself would be rounded to 1
+    assert ours.flatten().tolist() == pytest.approx([9 * rest, -9 * rest], rel=0.01)
 
 
 def test_short_window_takes_plain_rows(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def run_probe(
         project.required(config, "reward")
     import torch
 
-    from stateset.rl.evaluation.probe import kept_bytes, memory_of, probe_step
+    from stateset.rl.evaluation.probe import memory_of, probe_step
     from stateset.rl.policy.load import load_configured
     from stateset.rl.policy.memory import held_bytes
     from stateset.rl.rollout.model import Model
@@ -85,7 +85,7 @@ def run_probe(
     )
     memory["activations"] = timed.activation_bytes
     if model.policy.device.type == "cpu":
-        memory = {"program": program, **memory, "kept for reuse": kept_bytes(memory)}
+        memory = {"program": program, **memory}
     _memory(memory, timed, found)
     _time(config, plan, timed, expected, price, found)
     return found

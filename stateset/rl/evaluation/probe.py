@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,7 @@ import torch
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner, supervised_micro_batch_tokens
-from stateset.rl.policy.memory import KEPT_SHARE, held_bytes, peak_bytes
+from stateset.rl.policy.memory import held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
@@ -29,7 +29,6 @@ Result = TypeVar("Result")
 LOGITS_COPIES = (
     4  # in float32, while a token is drawn: logits, with temperature, their logarithm, their share
 )
-PASSING = ("gradients", "key-value cache", "sampled logits", "activations")  # taken and given back by a step
 SHORT, LONG = 4, 16  # tokens of the two rollouts whose difference is the time of a token
 
 
@@ -192,16 +191,6 @@ def memory_of(
         "sampled logits": LOGITS_COPIES * 4 * max(responses, held_out) * vocabulary,
     }
     return {name: size for name, size in found.items() if size}
-
-
-def kept_bytes(memory: Mapping[str, int]) -> int:
-    """Freed memory that a process on a CPU keeps beyond what each step takes and gives back, at most.
-
-    Args:
-        memory: from `memory_of`, with the activations.
-    """
-    passing = sum(memory.get(name, 0) for name in PASSING)
-    return max(0, int(KEPT_SHARE * (sum(memory.values()) - passing)) - passing)
 
 
 def sample_rewards(

@@ -19,7 +19,6 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch, micro_batches
 from stateset.rl.policy.critic import Critic
-from stateset.rl.policy.memory import keep_freed_memory
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.trace import Fixed, UpdateTrace
@@ -39,8 +38,6 @@ class Learner:
     """
 
     def __init__(self, policy: Policy, config: Config, *, exact_sampler: bool) -> None:
-        if policy.device.type == "cpu":
-            keep_freed_memory()
         self.policy = policy
         self.config = config
         self.exact_sampler = exact_sampler

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from stateset.rl.errors import TrainingError
-from stateset.rl.policy.memory import return_freed_memory
 
 _SCALE = ("scale", "_growth_tracker")  # what of GradScaler's state changes in a run
 
@@ -51,7 +50,6 @@ class PolicyOptimizer:
         self.parameters = model.trainable()
         self.masters = {name: _master(p) for name, p in self.parameters.items()}
         self.max_grad_norm = max_grad_norm
-        self.on_cpu = model.device.type == "cpu"
         matrices = [m for m in self.masters.values() if m.ndim >= 2]
         others = [m for m in self.masters.values() if m.ndim < 2]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -101,8 +99,6 @@ class PolicyOptimizer:
         self.scaler.update()
         self.round_masters()
         self.clear()
-        if self.on_cpu:
-            return_freed_memory()
         return norm
 
     def round_masters(self) -> None:
