@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "demo" / "project.yaml"
-ARMS = {"grpo": [], "ppo": ["adv_estimator=gae", "critic_learning_rate=1e-4"]}
+BOTH = ["learning_rate=2e-5", "schedule=constant"]
+ARMS = {"grpo": ["adv_estimator=grpo"], "ppo": ["adv_estimator=gae", "critic_learning_rate=1e-4"]}
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         settings = ["warm_start=null", f"model={given.model}", f"output_dir={run}", f"seed={given.seed}"]
-        settings += [f"max_steps={given.steps}", "save_every=1000", *ARMS[given.arm], *given.set]
+        settings += [f"max_steps={given.steps}", "save_every=1000", *BOTH, *ARMS[given.arm], *given.set]
         trainer = GRPOTrainer(config=load_config(PROJECT, overrides=settings))
         trainer.train()
         critic = trainer.learner.critic

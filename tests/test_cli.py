@@ -318,6 +318,10 @@ def test_plan_tries_the_model(inside: Project, capsys) -> None:
     alone = call(capsys, "plan", "project.yaml", *settings, "--price", "3")
     assert alone.code == 2
     assert "--measure or --probe" in alone.err
+    for wrong, said in ((("--prompts", "9"), "add --probe"), (("--measure", "--price", "inf"), "no price")):
+        refused = call(capsys, "plan", "project.yaml", *settings, *wrong)
+        assert refused.code == 2
+        assert said in refused.err
     refused = call(capsys, "plan", "project.yaml", *settings, "--probe", "1")
     assert refused.code == 2
     assert "sample two or more" in refused.err

@@ -166,3 +166,12 @@ def test_explain_says_what_reward_scale_is(write, capsys):
     assert code == 2
     assert "run.yaml:2: unknown key `reward_scale`" in err
     assert "multiplies that call's learning rate" in err
+
+
+def test_a_folder_that_is_not_there(tmp_path, capsys):
+    file = tmp_path / "v.yaml"
+    file.write_text("rollout_n: 4\n")
+    out = str(tmp_path / "none" / "x.yaml")
+    code, _, err = call(capsys, "convert", str(file), "--to", "trl", "-o", out)
+    assert code == 2
+    assert "cannot be written: No such file or directory" in err

@@ -234,6 +234,10 @@ def test_references_between_verl_keys():
 
 def test_verls_losses_and_clips():
     assert actor(policy_loss__loss_mode="gspo").clip_bounds == (0.2, 0.2)
+    for low, high in ((0.2, 0.28), (0.1, 0.2), (None, 4e-4), (3e-4, None)):
+        given = {f"clip_ratio_{side}": value for side, value in (("low", low), ("high", high)) if value}
+        expected = (low or 0.2, high or 0.2)
+        assert actor(policy_loss__loss_mode="gspo", **given).clip_bounds == expected
     assert actor(policy_loss__loss_mode="gpg").loss == "reinforce"
     wide = actor(policy_loss__loss_mode="cispo", clip_ratio_low=10, clip_ratio_high=0.28)
     assert (wide.loss, wide.clip_bounds) == ("cispo", (1.0, 0.28))
@@ -289,6 +293,25 @@ def test_a_warm_up_share_needs_a_number_of_steps():
     assert trl(warmup_ratio=0.1, max_steps=50).warmup_steps == 5
     assert trl(warmup_steps=0.1, max_steps=50).warmup_steps == 5
     assert trl(warmup_ratio=0.1).warmup_steps == 0
+
+
+def test_a_verl_warm_up_counts_the_updates_of_an_override(write):
+    text = (
+        "actor_rollout_ref:\n  rollout: {n: 5}\n"
+        "  actor: {ppo_mini_batch_size: 2, optim: {lr_warmup_steps: 2}}\n"
+        "data: {train_batch_size: 16}\nalgorithm: {adv_estimator: grpo}\ntrainer: {nnodes: 1}\n"
+    )
+    assert load_config(write(text)).warmup_steps == 2 * 8
+    assert load_config(write(text), overrides=["mini_batch_size=80"]).warmup_steps == 2
+    assert load_config(write(text), overrides=["gradient_accumulation_steps=2"]).warmup_steps == 2 * 4
+    whole = load_config(write(text), overrides=["mini_batch_size=80"])
+    assert not any("2 prompts x 5" in notice for notice in whole.notices)
+
+
+def test_an_empty_section_is_listed(write):
+    text = "actor_rollout_ref: {rollout: {n: 4}}\ndata:\ntrainer: {nnodes: 1}\n"
+    resolved = resolve_file(write(text))
+    assert ("data", "an empty section") in [(a.entry.path, a.reason) for a in resolved.asides]
 
 
 def test_every_row_names_keys_of_ours():

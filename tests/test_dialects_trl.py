@@ -65,6 +65,11 @@ def test_trls_losses(loss_type, level, expected):
     assert config.clip_bounds == (0.2, 0.2)
 
 
+def test_a_bound_of_theirs_is_no_default_of_gspo():
+    one_sided = trl(importance_sampling_level="sequence", epsilon_high=0.28)
+    assert one_sided.clip_bounds == (0.2, 0.28)
+
+
 def test_trls_other_losses():
     config = trl(loss_type="cispo", epsilon_high=5.0)
     assert (config.loss, config.clip_bounds) == ("cispo", (1.0, 4.0))

@@ -86,6 +86,9 @@ CLIPS = st.sampled_from(
         {"clip_ratio_low": 0.1},
         {"clip_ratio_low": 0.1, "clip_ratio_high": 0.3},
         {"clip_ratio": 0.3, "clip_ratio_high": 0.4},
+        {"clip_ratio_low": 0.2, "clip_ratio_high": 0.28},
+        {"clip_ratio_low": 0.1, "clip_ratio_high": 0.2},
+        {"clip_ratio": 0.2},
     ]
 )
 SIZES = st.tuples(st.integers(2, 5), st.sampled_from([(1, 1), (4, 1), (4, 2), (6, 3), (6, 6), (3, 9)])).map(
@@ -212,7 +215,7 @@ def test_whatever_differs_afterwards_was_listed(config, dialect):
     follows = {"clip": ("clip_ratio_low", "clip_ratio_high", "loss"), "clip_ratio_dual": ("loss",),
                "norm_adv_by_std": ("adv_estimator",), "gamma": ("adv_estimator",), "lam": ("adv_estimator",),
                "critic_learning_rate": ("adv_estimator",), "value_clip": ("adv_estimator",),
-               "kl_loss_type": ("kl_placement",), "kl_importance": ("kl_placement", "kl_loss_type"),
+               "kl_importance": ("kl_placement", "kl_loss_type"),
                "max_gen_batches": ("dynamic_sampling",), "overlong_penalty": ("overlong_buffer",),
                "save_every": ("mini_batch_size",),
                "eval_every": ("mini_batch_size", "eval_dataset")}  # fmt: skip
@@ -226,6 +229,12 @@ def test_the_platform_says_everything(config):
     read, lost = again(config, "platform")
     assert lost == {}
     assert read == config
+
+
+def test_an_estimator_that_verl_lacks_is_written_as_grpo():
+    read, lost = again(make_config({"adv_estimator": "maxrl", "dynamic_sampling": True}), "verl")
+    assert read.adv_estimator == "grpo", "and not verl's default, PPO with a critic"
+    assert "grpo is written" in lost["adv_estimator"]
 
 
 def test_verls_words():
@@ -273,7 +282,7 @@ SPLIT = {"mini_batch_size"}
         ({"loss": "reinforce"}, "trl", {"loss"}),
         ({"loss": "cispo"}, "trl", {"clip_ratio_low"}),
         ({"clip_ratio_dual": 1.1}, "trl", {"clip_ratio_dual"}),
-        ({"use_kl_loss": True, "kl_placement": "reward"}, "trl", {"kl_placement"}),
+        ({"use_kl_loss": True, "kl_placement": "reward"}, "trl", {"kl_placement", "kl_loss_type"}),
         ({"use_kl_loss": True, "kl_loss_type": "mse"}, "trl", {"kl_loss_type"}),
         ({"use_kl_loss": True, "ppo_epochs": 2}, "trl", {"kl_importance"}),
         ({"max_steps": 5}, "trl", {"epochs"}),

@@ -10,7 +10,13 @@ from scipy.integrate import quad
 from scipy.stats import beta
 
 from stateset.rl.errors import DataError
-from stateset.rl.evaluation.pass_rates import Beta, fit_beta_binomial, forecast, rows_for_effect
+from stateset.rl.evaluation.pass_rates import (
+    Beta,
+    fit_beta_binomial,
+    forecast,
+    forecast_equal,
+    rows_for_effect,
+)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.3, 0.7), (2.0, 5.0), (40.0, 40.0)])
@@ -101,3 +107,27 @@ def test_equal_counts_leave_the_rate_open() -> None:
     [middle] = forecast([4] * 24, 8, [2])
     assert middle.low == pytest.approx(0.5, abs=1e-3)
     assert middle.high > 0.505
+
+
+def test_equal_graded_rewards_by_hand() -> None:
+    rewards = [[0.1, 0.1, 0.1, 0.7], [0.2, 0.3, 0.4, 0.5]]
+    two, three = forecast_equal(rewards, [2, 3, 8])
+    assert (two.n, three.n) == (2, 3), "four samples say nothing of eight"
+    assert two.share == pytest.approx((3 / 6 + 0) / 2), "three of the six pairs of the first prompt"
+    assert three.share == pytest.approx((1 / 4 + 0) / 2)
+    assert two.low <= two.share <= two.high
+    [alike] = forecast_equal([[1.0, 1.0, 1.0]] * 10, [2])
+    assert alike.share == 1.0
+    assert 0.5 < alike.low < 1, "ten prompts prove no certainty"
+
+
+def test_equal_graded_rewards_are_unbiased_and_covered() -> None:
+    draws, covered, shares = np.random.default_rng(0), 0, []
+    values, chances, n = [0.0, 0.3, 1.0], [0.7, 0.2, 0.1], 3
+    true = sum(chance**n for chance in chances)
+    for _ in range(100):
+        found = forecast_equal(draws.choice(values, (40, 8), p=chances).tolist(), [n])[0]
+        shares.append(found.share)
+        covered += found.low <= true <= found.high
+    assert np.mean(shares) == pytest.approx(true, abs=4 * np.std(shares) / 10)
+    assert covered >= 85

@@ -55,6 +55,11 @@ def test_a_step_by_hand() -> None:
     assert rewarded == pytest.approx(sampled + update + 0.5 + 2 * FORWARD), "and the old ones"
     dynamic = step(0.25, ppo_epochs=1, dynamic_sampling=True, max_gen_batches=3)
     assert dynamic == pytest.approx(3 * sampled + 0.75 * update + 0.5), "three rounds find three quarters"
+    few = PROBE.step_seconds(
+        make_config({"batch_size": 2, "rollout_n": 4, "dynamic_sampling": True, "max_gen_batches": 3}),
+        LENGTHS, 0.25, rows=4,
+    )  # fmt: skip
+    assert few == pytest.approx(2 * sampled + UPDATE / 2 + 0.5), "four rows are two rounds of two"
     assert step(ppo_epochs=1, adv_estimator="gae") == pytest.approx(sampled + 2 * (update + 0.5) + FORWARD)
 
 

@@ -218,3 +218,5 @@ def _write_new(out: Path, text: str) -> None:
             stream.write(text)
     except FileExistsError as error:
         raise ConfigError(f"{out} is there already: choose another name, or remove it.") from error
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}.") from error

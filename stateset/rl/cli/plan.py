@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from stateset.rl.errors import ConfigError
 if TYPE_CHECKING:
     from stateset.rl.config.plan import Plan
 
+PROMPTS = 24  # a few dozen
 _LABELS = {
     "rows": "rows",
     "prompts_per_step": "prompts a step",
@@ -41,7 +43,9 @@ def plan(
             metavar="K", min=0, help="Sample the model K times a prompt: how many groups will teach?"
         ),
     ] = 0,
-    prompts: Annotated[int, typer.Option(min=2, help="Prompts that --probe takes.")] = 24,
+    prompts: Annotated[
+        int | None, typer.Option(min=2, help=f"Prompts that --probe takes; default {PROMPTS}.")
+    ] = None,
     price: Annotated[
         float | None,
         typer.Option(metavar="EUR", min=0.0, help="Price of an hour; with --measure or --probe."),
@@ -53,6 +57,10 @@ def plan(
     from stateset.rl.config.plan import supervised_steps
     from stateset.rl.data.load import load_replies, load_tasks
 
+    if prompts is not None and not probe:
+        raise ConfigError("--prompts are those that --probe samples: add --probe K, such as --probe 8")
+    if price is not None and not math.isfinite(price):
+        raise ConfigError(f"--price {price} is no price: give a number")
     if price is not None and not (measure or probe):
         raise ConfigError(
             "--price is multiplied by the time that --measure or --probe finds: add one of them"
@@ -68,7 +76,7 @@ def plan(
     if measure or probe:
         from stateset.rl.cli.probe import run_probe
 
-        found = run_probe(config, tasks, counted, samples=probe, prompts=prompts, price=price)
+        found = run_probe(config, tasks, counted, samples=probe, prompts=prompts or PROMPTS, price=price)
     if as_json:
         show.data_json({**asdict(counted), "supervised_steps": before, **(found.values if found else {})})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -73,11 +74,11 @@ def run_probe(
     program = held_bytes(torch.device("cpu"))
     model = Model(load_configured(str(config.model), config))
     show.note(f"probing {config.model} on {model.policy.device.type} ...")
+    found, signal = Found([], {}), 1.0
     sampled: list[ScoredGroup] = []
-    found = Found([], {})
     if samples:  # before the timing, which changes the weights
-        sampled = _sample(config, model, tasks, samples, prompts, found)
-    expected = _expect(config, model, tasks, plan, sampled)
+        sampled, signal = _sample(config, model, tasks, samples, prompts, found)
+    expected = _expect(config, model, tasks, plan, sampled, signal)
     timed = probe_step(model.policy, model.engine, config, tasks)
     mean_prompt = timed.prompt_tokens / timed.prompts
     memory = memory_of(
@@ -92,7 +93,12 @@ def run_probe(
 
 
 def _expect(
-    config: Config, model: Any, tasks: Sequence[Task], plan: Plan, sampled: Sequence[ScoredGroup]
+    config: Config,
+    model: Any,
+    tasks: Sequence[Task],
+    plan: Plan,
+    sampled: Sequence[ScoredGroup],
+    signal: float,
 ) -> Expected:
     """Responses as long as the replies of the warm start, else as those sampled, else as they may be."""
     from stateset.rl.config.plan import supervised_steps
@@ -100,11 +106,9 @@ def _expect(
     from stateset.rl.warm_start import load_examples
 
     lengths, reason = [config.max_response_length], "every response as long as it may be"
-    signal = 1.0
     if sampled:
         lengths = [len(rollout.token_ids) for group in sampled for rollout in group.group.rollouts]
         reason = "responses as long as those sampled"
-        signal = sum(len(set(group.values)) > 1 for group in sampled) / len(sampled)
     supervised = 0
     if config.warm_start is not None:  # what it teaches, the probed model does not know yet
         examples = load_examples(model.policy, config, tasks)
@@ -124,8 +128,9 @@ def _expect(
 
 def _sample(
     config: Config, model: Any, tasks: Sequence[Task], samples: int, prompts: int, found: Found
-) -> list[ScoredGroup]:
-    from stateset.rl.evaluation.pass_rates import forecast, rows_for_effect
+) -> tuple[list[ScoredGroup], float]:
+    """Sampled groups, and the share of the run's groups that have a signal; what is said goes to `found`."""
+    from stateset.rl.evaluation.pass_rates import forecast, forecast_equal, rows_for_effect
     from stateset.rl.evaluation.probe import count_passes, sample_rewards
     from stateset.rl.rewards.resolve import resolve_reward
     from stateset.rl.rewards.score import RewardScorer
@@ -137,9 +142,13 @@ def _sample(
         passes, middle = count_passes(groups, scorer.bounds)
     if len(passes) < 2:
         found.lines.extend(["", _no_counts(groups)])
-        return groups
+        return groups, sum(len(set(group.values)) > 1 for group in groups) / len(groups)
     rate = sum(passes) / (len(passes) * samples)
-    shares = forecast(passes, samples, SIZES)
+    rewards = [group.values for group in groups if not any(map(math.isnan, group.values))]
+    graded = len({value for row in rewards for value in row}) > 2
+    sizes = sorted({*SIZES, config.rollout_n})
+    shares = forecast_equal(rewards, sizes) if graded else forecast(passes, samples, sizes)
+    signal = 1 - next(one.share for one in reversed(shares) if one.n <= config.rollout_n)
     found.values.update(
         {"pass_rate": rate, "right_above": middle, "no_signal": [asdict(one) for one in shares]}
     )
@@ -153,6 +162,10 @@ def _sample(
             for one in shares
         ]
     )
+    if graded and shares[-1].n < sizes[-1]:
+        found.lines.append(
+            f"groups of more than {samples} have less: sample as many, such as --probe {sizes[-1]}, to see"
+        )
     found.lines.extend([f"advice: {text}" for text in _advice(config, shares, rate)])
     found.lines.extend(
         [
@@ -160,7 +173,7 @@ def _sample(
             for effect in EFFECTS
         ]
     )
-    return groups
+    return groups, signal
 
 
 def _no_counts(groups: Sequence[ScoredGroup]) -> str:
@@ -184,7 +197,7 @@ def _advice(config: Config, shares: Sequence[Forecast], rate: float) -> list[str
     if alike.share > 0.5 and 0.02 <= rate <= 0.9:
         told.append(
             f"temperature above {config.temperature:g}: {alike.share:.0%} of groups of {alike.n} are all "
-            "right or all wrong although neither is the rule, so the answers to one prompt differ too little"
+            "alike although right answers are neither rare nor the rule: those to a prompt differ too little"
         )
     if rate < 0.02:
         told.append(
@@ -217,7 +230,7 @@ def _time(
     from stateset.rl.tracking.forecast import duration
 
     lengths = expected.lengths
-    step = timed.step_seconds(config, lengths, expected.signal)
+    step = timed.step_seconds(config, lengths, expected.signal, plan.rows)
     evaluation = timed.evaluation_seconds(expected.held_out, lengths) if expected.held_out else 0.0
     seconds = {
         "warm start": expected.supervised_steps

@@ -211,8 +211,8 @@ def _resolve(
 
 def _why(dialect: str, deciding: Entry | None) -> Iterator[str]:
     if deciding is not None:
-        title = PEERS[dialect].title
-        yield f"{deciding.where}: `{deciding.path}` is a {title} key, so this is read as {_a(title)} config."
+        title = _a(PEERS[dialect].title)
+        yield f"{deciding.where}: `{deciding.path}` is {title} key, so this is read as {title} config."
 
 
 def _a(name: str) -> str:
@@ -247,7 +247,8 @@ def _dialect_notices(
     title = PEERS[reading.dialect].title
     machine = sum(aside.reason == "about the machine" for aside in asides)
     said = [reading.headline, f"{machine} key(s) are about the machine" if machine else ""]
-    first = f"{label} is read as {_a(title)} config: {'; '.join(filter(None, said))}."
+    details = "; ".join(filter(None, said))
+    first = f"{label} is read as {_a(title)} config{details and ': ' + details}."
     taken = [f"{key} {entry.value}" for key, entry in merged.items() if entry.where == f"{title}'s default"]
     second = [f"From {title}'s defaults, where {label} says nothing: {', '.join(taken)}."] if taken else []
     return [first, *second, *reading.notes]

@@ -1,13 +1,14 @@
-"""What a few samples a prompt say about larger groups: how many would have no signal.
+"""What a few samples a prompt say about groups of another size: how many would have no signal.
 
 A measured pass rate of 0 of 8 is no rate of 0: with 32 samples half of such prompts may have a right
-answer. So the rates' distribution over prompts is fitted to the counts (a beta-binomial), and the shares come
-from it.
+answer. So where a reward knows right and wrong only, the rates' distribution over prompts is fitted to the
+counts (a beta-binomial), and the shares come from it. Of a graded reward, equal values are counted instead.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,6 +105,32 @@ def forecast(passes: Sequence[int], samples: int, sizes: Sequence[int], seed: in
             found = np.quantile(found, [0.025, 0.975]).tolist()
         low, high = min(found), max(found)
         share = fitted.no_signal(n)
+        result.append(Forecast(n=n, share=share, low=min(float(low), share), high=max(float(high), share)))
+    return result
+
+
+def forecast_equal(rewards: Sequence[Sequence[float]], sizes: Sequence[int], seed: int = 0) -> list[Forecast]:
+    """Shares of groups whose rewards are all equal, for the sizes that are no larger than the samples.
+
+    Of K samples with k equal ones a group of n drawn without repetition has these alone with probability
+    C(k, n) / C(K, n); summed over the values, that is unbiased. Interval: bootstrap over prompts; where all
+    prompts are alike, the exact binomial one.
+
+    Args:
+        rewards: those of the samples of each prompt, equally many.
+        sizes: group sizes to forecast.
+        seed: of the bootstrap.
+    """
+    samples, draws, result = len(rewards[0]), np.random.default_rng(seed), []
+    for n in (size for size in sizes if size <= samples):
+        ways = math.comb(samples, n)
+        shares = np.array([sum(math.comb(k, n) for k in Counter(row).values()) / ways for row in rewards])
+        share = float(shares.mean())
+        if len(set(shares.tolist())) == 1:
+            low, high = binomtest(round(share * len(shares)), len(shares)).proportion_ci(0.95)
+        else:
+            resampled = draws.choice(shares, (REFITS, len(shares))).mean(axis=1)
+            low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
         result.append(Forecast(n=n, share=share, low=min(float(low), share), high=max(float(high), share)))
     return result
 

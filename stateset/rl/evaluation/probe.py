@@ -81,17 +81,22 @@ class StepProbe:
     activation_bytes: int
     peak_bytes: int
 
-    def step_seconds(self, config: Config, lengths: Sequence[int], signal: float = 1.0) -> float:
+    def step_seconds(
+        self, config: Config, lengths: Sequence[int], signal: float = 1.0, rows: float = math.inf
+    ) -> float:
         """A training step whose responses are as long as these; groups without signal are skipped.
 
         Args:
             config: the run's settings.
             lengths: tokens of some responses such as the run will sample.
             signal: share of groups that train.
+            rows: of the data set, for dynamic sampling.
         """
         tokens = self.prompt_tokens + self.responses * _mean(lengths)
         updates = config.updates(self.responses)
-        rounds = min(1 / max(signal, 1e-9), config.max_gen_batches) if config.dynamic_sampling else 1.0
+        rounds = 1.0
+        if config.dynamic_sampling:
+            rounds = max(1.0, min(1 / max(signal, 1e-9), config.max_gen_batches, rows / self.prompts))
         signal = min(1.0, signal * rounds)
         in_reward = config.use_kl_loss and config.kl_placement == "reward"
         shared = 1.0 if config.use_kl_loss or config.entropy_coef else signal

@@ -32,6 +32,7 @@ _KEYS_OF_REASON = {
         "learning_rate", "betas", "weight_decay", "max_grad_norm", "warmup_steps", "schedule",
     ),
     "it trains the critic, whose values stay as they were recorded": ("critic_learning_rate", "value_clip"),
+    "give the settings that it would change": ("profile",),
     "another reward scores the responses again with --reward MODULE:NAME": ("reward",),
 }  # fmt: skip
 REASONS = {key: reason for reason, keys in _KEYS_OF_REASON.items() for key in keys}
@@ -51,7 +52,7 @@ def changed_config(recorded: RecordedStep, overrides: Sequence[str]) -> Config:
     pairs = [text.partition("=") for text in overrides]
     given = {key.strip().rpartition(".")[2]: value.strip() for key, _, value in pairs}
     for key in given:
-        if key in Config.model_fields and key not in REPLAYED:
+        if (key in Config.model_fields or key in REASONS) and key not in REPLAYED:
             raise ConfigError(_refusal(key))
     followers = _followers(recorded.config, given)
     kept = {key: value for key, value in acting_values(recorded.config).items() if key not in followers}

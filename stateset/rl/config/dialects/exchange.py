@@ -140,6 +140,9 @@ class Reader:
             self.refuse(row.theirs, f"is no value of {row.ours}: {Config.model_fields[row.ours].description}")
 
     def _set_aside(self, path: str, entry: Entry) -> None:
+        if entry.value in (None, {}) and any(row.theirs.startswith(f"{path}.") for row in self.dialect.rows):
+            self.asides.append(Aside(entry, "an empty section"))
+            return
         item = next((item for item in self.dialect.unsaid if item.theirs == path), None)
         if item is not None:
             value = self.get(path)
@@ -201,14 +204,19 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def put_clip(reader: Reader, low: float, high: float, low_path: str, high_path: str) -> None:
-    """Set the clip bounds with as few keys as say them; one that is our default is left out."""
+def put_clip(
+    reader: Reader, low: float, high: float, low_path: str, high_path: str, *, is_gspo: bool
+) -> None:
+    """Set the clip bounds with as few keys as say them; one that is our default is left out.
+
+    Nothing is left out with gspo, whose own default is far narrower here.
+    """
     lowest = min(low, LOWEST_CLIP)
     paths = (low_path, high_path)
     if lowest == high < LOWEST_CLIP:
-        reader.put("clip_ratio", lowest, *paths)
+        reader.put("clip_ratio", lowest, *paths, always=is_gspo)
         return
-    if lowest != 0.2:
+    if lowest != 0.2 or is_gspo:
         reader.put("clip_ratio_low", lowest, *paths)
-    if high != 0.2:
+    if high != 0.2 or is_gspo:
         reader.put("clip_ratio_high", high, high_path, low_path)

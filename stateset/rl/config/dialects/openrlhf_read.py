@@ -104,9 +104,7 @@ def _read_loss(reader: Reader) -> None:
             return
         low, high = map(float, pair)
         reader.put_aside("actor.eps_clip", "eps_clip_low_high acts in its place")
-    put_clip(reader, low, high, "actor.eps_clip_low_high", "actor.eps_clip")
-    if is_gspo and (low, high) == (0.2, 0.2):
-        reader.put("clip_ratio", 0.2, "actor.eps_clip_low_high", "actor.eps_clip", always=True)
+    put_clip(reader, low, high, "actor.eps_clip_low_high", "actor.eps_clip", is_gspo=is_gspo)
     dual = reader.number("actor.dual_clip") if reader.has("actor.dual_clip") else None
     if not is_gspo:
         reader.put("clip_ratio_dual", dual, "actor.dual_clip")

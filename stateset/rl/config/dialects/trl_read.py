@@ -209,11 +209,10 @@ def _read_cispo_clip(reader: Reader) -> None:
 def _read_clip(reader: Reader, *, is_gspo: bool) -> None:
     low = float(reader.number("epsilon"))
     high = float(reader.number("epsilon_high")) if reader.has("epsilon_high") else low
-    put_clip(reader, low, high, "epsilon", "epsilon_high" if reader.has("epsilon_high") else "epsilon")
+    upper = "epsilon_high" if reader.has("epsilon_high") else "epsilon"
+    put_clip(reader, low, high, "epsilon", upper, is_gspo=is_gspo)
     delta = float(reader.number("delta")) if reader.has("delta") else None
     if is_gspo:
-        if (low, high) == (0.2, 0.2):
-            reader.put("clip_ratio", 0.2, "epsilon", "epsilon_high", always=True)
         if delta is not None:
             reader.refuse("delta", "beside importance_sampling_level sequence has no equal here. Remove it.")
     elif delta is not None and delta < 1 + high:

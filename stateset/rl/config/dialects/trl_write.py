@@ -130,6 +130,7 @@ def _write_kl(config: Config, writer: Writer, updates: int) -> None:
     writer.said.add("kl_importance")
     if config.kl_placement == "reward":
         writer.lose("kl_placement", "TRL's GRPO has the KL term in the loss only.")
+        writer.lose("kl_loss_type", f"of the loss; low_var_kl is written for {config.kl_loss_type}.")
         writer.put("use_bias_correction_kl", False)
         return
     kind = config.kl_loss_type

@@ -25,7 +25,7 @@ def read_joint(reader: Reader) -> None:
     n = reader.group_size(N)
     reader.put("rollout_n", n, N)
     _read_sizes(reader, n)
-    _read_schedule(reader)
+    _read_schedule(reader, n)
     _read_loss(reader)
     _read_kl(reader)
     _read_length(reader)
@@ -36,7 +36,8 @@ def read_joint(reader: Reader) -> None:
 def _read_sizes(reader: Reader, n: int) -> None:
     prompts = reader.count(MINI)
     reader.put("mini_batch_size", prompts * n, MINI)
-    reader.headline.append(f"ppo_mini_batch_size {prompts} prompts x {n} = {prompts * n} responses")
+    if "mini_batch_size" not in reader.fixed:
+        reader.headline.append(f"ppo_mini_batch_size {prompts} prompts x {n} = {prompts * n} responses")
     rank = reader.number(f"{MODEL}.lora_rank")
     reader.put("lora", rank > 0, f"{MODEL}.lora_rank")
     if rank > 0:
@@ -51,7 +52,7 @@ def _read_sizes(reader: Reader, n: int) -> None:
             reader.put_aside(older, "`optim.clip_grad` acts in its place, as in verl")
 
 
-def _read_schedule(reader: Reader) -> None:
+def _read_schedule(reader: Reader, n: int) -> None:
     older = f"{OPTIM}.warmup_style"
     path = older if reader.has(older) else f"{OPTIM}.lr_scheduler_type"
     if reader.get(path) not in ("constant", "cosine"):
@@ -61,13 +62,15 @@ def _read_schedule(reader: Reader) -> None:
     lowest = f"{OPTIM}.min_lr_ratio"
     if reader.get(path) == "cosine" and reader.has(lowest) and reader.number(lowest) > 0:
         reader.refuse(lowest, "has no equal here: cosine falls to zero. Write 0.")
-    _read_warm_up(reader)
+    _read_warm_up(reader, n)
 
 
-def _read_warm_up(reader: Reader) -> None:
+def _read_warm_up(reader: Reader, n: int) -> None:
     steps, ratio = f"{OPTIM}.lr_warmup_steps", f"{OPTIM}.lr_warmup_steps_ratio"
     prompts = reader.count("data.train_batch_size", "batch_size")
-    updates = reader.count(f"{ACTOR}.ppo_epochs", "ppo_epochs") * -(-prompts // reader.count(MINI))
+    size = reader.fixed.get("mini_batch_size") or reader.count(MINI) * n
+    together = int(size) * int(reader.fixed.get("gradient_accumulation_steps") or 1)
+    updates = reader.count(f"{ACTOR}.ppo_epochs", "ppo_epochs") * -(-prompts * n // together)
     if reader.has(steps) and reader.number(steps) > 0:
         reader.put("warmup_steps", reader.count(steps) * updates, steps)
         reader.put_aside(ratio, "`lr_warmup_steps` acts in its place")
@@ -97,9 +100,8 @@ def _read_loss(reader: Reader) -> None:
             "clip_ratio_high, whose default is 0.2, and ignores it."
         )
     if loss != "reinforce":
-        put_clip(reader, low, high, LOW if reader.has(LOW) else both, HIGH if reader.has(HIGH) else both)
-    if loss == "gspo" and (low, high) == (0.2, 0.2):
-        reader.put("clip_ratio", 0.2, both, LOW, HIGH, always=True)
+        lower, upper = (side if reader.has(side) else both for side in (LOW, HIGH))
+        put_clip(reader, low, high, lower, upper, is_gspo=loss == "gspo")
     if (reader.has(LOW) or reader.has(HIGH)) and clip not in (low, high):
         reader.put_aside(both, "clip_ratio_low and clip_ratio_high act in its place")
     if loss == "ppo_clip":

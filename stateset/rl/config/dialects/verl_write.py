@@ -6,6 +6,7 @@ from stateset.rl.config.dialects.exchange import Writer
 from stateset.rl.config.dialects.table import NoEqual
 from stateset.rl.config.dialects.verl_names import (
     ACTOR,
+    ESTIMATORS,
     FILTER,
     HIGH,
     LOSSES,
@@ -44,6 +45,9 @@ def write_joint(config: Config, writer: Writer) -> None:
         dual = NO_BOUND if config.clip_ratio_dual is None else config.clip_ratio_dual
         writer.put(f"{ACTOR}.clip_ratio_c", dual, "clip_ratio_dual")
     _write_kl_keys(config, writer)
+    if config.adv_estimator not in ESTIMATORS:
+        writer.lose("adv_estimator", f"verl has no estimator {config.adv_estimator}; grpo is written.")
+        writer.put("algorithm.adv_estimator", "grpo")
     if config.overlong_buffer:
         writer.put("reward.reward_manager.name", "dapo")
         writer.put(f"{OVERLONG}.enable", True)
