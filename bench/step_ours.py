@@ -1,4 +1,4 @@
-"""One GRPO step of this package, timed: prints one JSON line. See `compare.py`."""
+"""Training steps of this package, timed: prints one JSON line. See `compare.py`."""
 
 from __future__ import annotations
 
@@ -7,57 +7,74 @@ import json
 import resource
 import tempfile
 import time
+from dataclasses import asdict
 from itertools import pairwise
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--model", default="smollm2-135m")
-parser.add_argument("--prompt-tokens", type=int, default=200)
-parser.add_argument("--group", type=int, default=8)
-parser.add_argument("--new-tokens", type=int, default=64)
-parser.add_argument("--prompts-per-step", type=int, default=1)
-parser.add_argument("--steps", type=int, default=3, help="measured ones, after one warm-up")
-parser.add_argument("--threads", type=int, default=1)
-arguments = parser.parse_args()
+from cell import parse
+from prompts import SETTINGS, prompts, reward
+from stopwatch import Stopwatch
+
+cell, given = parse(argparse.ArgumentParser(description=__doc__))
 
 import torch  # noqa: E402
 
-torch.set_num_threads(arguments.threads)
-
-from prompts import prompts, reward  # noqa: E402
-
-from stateset.rl.policy.load import load_policy  # noqa: E402
+from stateset.rl import sampling  # noqa: E402
+from stateset.rl.config.load import make_config  # noqa: E402
+from stateset.rl.policy.learner import Learner  # noqa: E402
+from stateset.rl.policy.load import load_configured  # noqa: E402
+from stateset.rl.policy.optimizer import PolicyOptimizer  # noqa: E402
+from stateset.rl.policy.policy import Policy  # noqa: E402
+from stateset.rl.rollout import native  # noqa: E402
 from stateset.rl.rollout.model import Model  # noqa: E402
 from stateset.rl.trainer import GRPOTrainer  # noqa: E402
 
-policy = load_policy(arguments.model, device="cpu", dtype="bf16")
-policy.stop_ids = frozenset()  # every response has exactly --new-tokens tokens
-count = arguments.prompts_per_step * (arguments.steps + 1)
-rows = [{"prompt": chat} for chat in prompts(policy.tokenizer, arguments.prompt_tokens, count)]
+watch = Stopwatch()
+for owner, name, phase in (
+    (sampling, "collect_groups", "decode"),
+    (native._SharedDecoder, "first_logits", "prefill"),
+    (sampling.GroupSampler, "sample", "reward"),
+    (Learner, "_logprobs", "log-probabilities"),
+    (Policy, "logprobs", "forward"),
+    (PolicyOptimizer, "backward", "backward"),
+    (PolicyOptimizer, "step", "optimizer"),
+    (native.NativeEngine, "load_weights", "weight update"),
+):
+    watch.wrap(owner, name, phase)
 clock: list[dict[str, float]] = []
+phases: list[dict[str, float]] = []
 
 
 def measured(metrics) -> None:
-    now = {"cpu": time.process_time(), "wall": time.perf_counter()}
+    clock.append({"cpu": time.process_time(), "wall": time.perf_counter()})
+    phases.append(watch.reset())
     tokens = metrics.values["completions/mean_length"], metrics.values["completions/min_length"]
-    assert tokens == (arguments.new_tokens,) * 2, tokens
+    assert tokens == (cell.new_tokens,) * 2, tokens
     assert metrics.values["frac_reward_zero_std"] == 0
-    clock.append(now)
 
 
 with tempfile.TemporaryDirectory() as folder:
-    trainer = GRPOTrainer(
-        model=Model(policy),
-        reward_function=lambda response: reward(response),
-        on_step=measured,
-        config={
-            "batch_size": arguments.prompts_per_step, "rollout_n": arguments.group, "learning_rate": 1e-6,
-            "max_response_length": arguments.new_tokens, "save_every": 10**6, "output_dir": f"{folder}/run",
-        },
+    loading = {"device": "cpu", "dtype": "bf16"}
+    if cell.lora:
+        loading |= {"lora": True, "lora_rank": cell.lora, "lora_alpha": 2 * cell.lora}
+    kl = {"use_kl_loss": True, "kl_loss_coef": cell.beta} if cell.beta else {}
+    config = make_config(
+        {
+            **loading, **kl, **SETTINGS["ours"], "batch_size": cell.prompts, "rollout_n": cell.group,
+            "max_response_length": cell.new_tokens, "save_every": 10**6, "output_dir": f"{folder}/run",
+        }
     )  # fmt: skip
-    trainer.train(rows)
+    policy = load_configured(given.model, config)
+    policy.stop_ids = frozenset()  # every response has exactly --new-tokens tokens
+    rows = prompts(policy.tokenizer, cell.prompt_tokens, cell.prompts * (given.steps + 1))
+    trainer = GRPOTrainer(Model(policy), lambda response: reward(response), config, on_step=measured)
+    trainer.train([{"prompt": chat} for chat in rows])
+    adamw = trainer.learner.optimizer.adamw
+    weights = {str(master.dtype) for master in trainer.learner.optimizer.masters.values()}
 steps = [{key: after[key] - before[key] for key in after} for before, after in pairwise(clock)]
 print(json.dumps({
-    "tool": "stateset-rl", "torch": torch.__version__, **vars(arguments),
+    "tool": "stateset-rl", "torch": torch.__version__, "dtype": "bf16", **asdict(cell),
+    "optimizer": [type(adamw).__name__, *adamw.defaults["betas"], adamw.param_groups[0]["weight_decay"]],
+    "max_grad_norm": config.max_grad_norm, "weights": sorted(weights),
     "cpu_seconds": [s["cpu"] for s in steps], "wall_seconds": [s["wall"] for s in steps],
-    "peak_rss_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "phases": phases[1:], "peak_rss_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
 }))  # fmt: skip

@@ -1,0 +1,45 @@
+"""Seconds from the command to the first rollout's end: the real command line, stopped there.
+
+OMP_NUM_THREADS=1 python bench/first_rollout.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _age() -> float:
+    """Seconds since this process was started, by the kernel's clock."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / TICKS
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def main() -> None:
+    from stateset.rl import sampling
+
+    real = sampling.collect_groups
+
+    def watched(*args, **kwargs):
+        groups = real(*args, **kwargs)
+        print(json.dumps({"wall_seconds": _age(), "cpu_seconds": time.process_time()}), flush=True)
+        os._exit(0)
+        return groups
+
+    sampling.collect_groups = watched
+    from stateset.rl.cli import main as command
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = ["eval_dataset=null", f"output_dir={folder}/run", *sys.argv[1:]]
+        command(["train", str(ROOT / "examples" / "project.yaml"), *settings])
+
+
+if __name__ == "__main__":
+    main()
