@@ -10,10 +10,11 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, write_model
 
-from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
 from stateset.rl.policy.load import load_policy
 from stateset.rl.policy.logprobs import Head, token_logprobs
+from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.policy import Policy
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
@@ -45,13 +46,14 @@ def make_batch(
     return Batch.from_groups(groups)
 
 
-def gradients(policy: Policy, forward, batch: Batch, split: int | None = None) -> dict[str, torch.Tensor]:
+def gradients(
+    policy: Policy, forward, batch: Batch, split: int | None = None, max_rows: int | None = None
+) -> dict[str, torch.Tensor]:
     """Gradient of a fixed random linear functional of log-probabilities and entropies."""
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(batch.mask.shape, generator=generator)
-    for parts in micro_batches(batch, range(len(batch.prompts)), split or 10**9):
-        rows = batch.rows_of(parts)
-        logprobs, entropy = forward(policy.module, policy.head, batch.select(parts), 0.7)
+    for rows in MicroBatches(split or 10**9, max_rows).split(batch, range(len(batch.prompts))):
+        logprobs, entropy = forward(policy.module, policy.head, batch.take(rows), 0.7)
         ((logprobs + 0.3 * entropy) * weights[rows]).sum().backward()
     found = {name: p.grad.clone() for name, p in policy.trainable().items()}
     policy.module.zero_grad()
@@ -92,6 +94,7 @@ def test_shared_prefix_equals_plain_rows(tiny_models, architecture, lora, checkp
     reference = gradients(policy, plain_logprobs, batch)
     assert_close(gradients(policy, shared_logprobs, batch), reference)
     assert_close(gradients(policy, shared_logprobs, batch, split=1), reference)
+    assert_close(gradients(policy, shared_logprobs, batch, max_rows=2), reference)
 
 
 @torch.no_grad()

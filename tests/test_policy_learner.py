@@ -168,7 +168,7 @@ def test_old_logprobs_are_those_before_the_first_update(tiny_llama, monkeypatch)
         return original(logprobs, old, *rest)
 
     monkeypatch.setitem(module.POLICY_LOSSES, "ppo_clip", spy)
-    learner.micro_batch_tokens = 10**9
+    learner.micro_batches.max_tokens = 10**9
     learner.update(batch, ADVANTAGES + 0.01, [[0, 1, 2], [0, 1, 2]], [RATE] * 2)
     assert len(seen) == 2
     for old in seen:

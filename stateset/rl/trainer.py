@@ -96,9 +96,7 @@ class GRPOTrainer:
         self.reward_function = self.config.reward if reward_function is None else reward_function
         given = eval_reward_function
         self.eval_reward_function = self.config.eval_reward if given is None else given
-        self.verifier = verifier
-        self.given_engine = engine
-        self.on_step = on_step
+        self.verifier, self.given_engine, self.on_step = verifier, engine, on_step
         self.trackers = tuple(trackers)
         self.state = TrainerState()
         self.run_path: Path | None = None
@@ -210,6 +208,8 @@ class GRPOTrainer:
             fixed = self.learner.before(batch, len(steps))
             credit = token_advantages(self.config, scored, batch, fixed, self.scorer.weights)
             learned = self.learner.update(batch, credit.advantages.to(batch.mask), steps, rates, fixed)
+        for notice in self.learner.micro_batches.tell():
+            self.recorder.notice(number, notice)
         if credit.returns is not None:
             with self.recorder.phase("critic"):
                 learned |= self.learner.update_critic(batch, credit.returns, fixed, steps, rates)

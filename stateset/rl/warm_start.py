@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from stateset.rl.algorithm.aggregation import token_weights
 from stateset.rl.config.plan import supervised_steps
@@ -17,8 +18,9 @@ from stateset.rl.data.load import load_replies
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, DataError, StoppedError
 from stateset.rl.keeper import Keeper, warm_start_name
-from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import supervised_micro_batch_tokens
+from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.sample import sample_seed
@@ -90,19 +92,14 @@ def imitate(
     """
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
-    tokens = supervised_micro_batch_tokens(config, policy)
+    micro_batches = MicroBatches(supervised_micro_batch_tokens(config, policy))
     total = supervised_steps(settings, len(examples))
     try:
         for step in range(total):
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
             batch = Batch.from_groups(chosen).to(policy.device)
-            weights, loss = token_weights(batch.mask, "token-mean"), 0.0
-            for groups in micro_batches(batch, range(len(chosen)), tokens):
-                part = batch.select(groups)
-                logprobs, _ = policy.logprobs(part, temperature=1.0)
-                part_loss = -(logprobs * weights[batch.rows_of(groups)]).sum()
-                optimizer.backward(part_loss)
-                loss += float(part_loss.detach())
+            work = partial(_gradient, policy, optimizer, batch, micro_batches)
+            loss = micro_batches.retry(work, optimizer.clear)
             rate = learning_rate_at(
                 step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
             )
@@ -111,6 +108,17 @@ def imitate(
     except BaseException:  # Ctrl-C too: a later call must not find half a gradient
         optimizer.clear()
         raise
+
+
+def _gradient(policy: Policy, optimizer: PolicyOptimizer, batch: Batch, micro_batches: MicroBatches) -> float:
+    """Of the mean negative log-probability of a reply's token; returns that."""
+    weights, loss = token_weights(batch.mask, "token-mean"), 0.0
+    for rows in micro_batches.split(batch, range(len(batch.prompts))):
+        logprobs, _ = policy.logprobs(batch.take(rows), temperature=1.0)
+        part = -(logprobs * weights[rows]).sum()
+        optimizer.backward(part)
+        loss += float(part.detach())
+    return loss
 
 
 def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopRequest) -> None:

@@ -158,7 +158,7 @@ def probe_step(policy: Policy, engine: RolloutEngine, config: Config, tasks: Seq
         prompts=len(chosen),
         prompt_tokens=sum(len(group.prompt_ids) for group in groups),
         responses=len(groups) * config.rollout_n,
-        micro_batch_tokens=learner.micro_batch_tokens,
+        micro_batch_tokens=learner.micro_batches.max_tokens,
         supervised_tokens=supervised_micro_batch_tokens(config, policy),
         activation_bytes=int(added * largest_micro_batch(learner, batch, len(groups)) / batch.num_tokens(0)),
         peak_bytes=peak_bytes(policy.device),
@@ -260,7 +260,7 @@ def _stretched(group: RolloutGroup, length: int) -> RolloutGroup:
 def largest_micro_batch(learner: Learner, group: Batch, groups: int) -> int:
     """Most tokens of the run that are computed together; `group` holds the longest of `groups` a step."""
     config, tokens = learner.config, group.num_tokens(0)
-    largest = max(tokens, min(learner.micro_batch_tokens, groups * tokens))
+    largest = max(tokens, min(learner.micro_batches.max_tokens, groups * tokens))
     if config.warm_start is None:
         return largest
     replies = config.warm_start.batch_size * (len(group.prompts[0]) + config.max_response_length)

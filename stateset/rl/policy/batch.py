@@ -5,7 +5,7 @@ Everything is built from lengths, never from token values: `pad == eos` is commo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,18 +61,21 @@ class Batch:
         """Row indices [b] of the given groups, in the given order."""
         return torch.cat([torch.nonzero(self.groups == g).flatten() for g in groups])
 
-    def select(self, groups: Sequence[int]) -> Batch:
-        """The batch of only these groups, with the same width T."""
-        rows = self.rows_of(groups)
-        counts = [int((self.groups == g).sum()) for g in groups]
+    def take(self, rows: Tensor) -> Batch:
+        """The batch of only these rows ([b] indices, those of a group neighbours), with the same width T."""
+        numbers, groups = self.groups[rows].unique_consecutive(return_inverse=True)
         return Batch(
-            prompts=tuple(self.prompts[g] for g in groups),
-            groups=torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(rows.device),
+            prompts=tuple(self.prompts[g] for g in numbers.tolist()),
+            groups=groups,
             token_ids=self.token_ids[rows],
             lengths=self.lengths[rows],
             mask=self.mask[rows],
             sampler_logprobs=self.sampler_logprobs[rows],
         )
+
+    def select(self, groups: Sequence[int]) -> Batch:
+        """The batch of only these groups, with the same width T."""
+        return self.take(self.rows_of(groups))
 
     def masked(self, rows: Tensor) -> Batch:
         """The same batch with the mask of every row outside `rows` ([B] bool) empty."""
@@ -97,18 +100,3 @@ class Batch:
     def num_tokens(self, group: int) -> int:
         """Tokens that one forward of this group computes: its prompt once and all of its responses."""
         return len(self.prompts[group]) + int(self.lengths[self.groups == group].sum())
-
-
-def micro_batches(batch: Batch, groups: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Split `groups` into neighbours of at most `max_tokens` tokens together; one group is never split."""
-    current: list[int] = []
-    used = 0
-    for group in groups:
-        size = batch.num_tokens(group)
-        if current and used + size > max_tokens:
-            yield current
-            current, used = [], 0
-        current.append(group)
-        used += size
-    if current:
-        yield current

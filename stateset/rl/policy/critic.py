@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -16,8 +17,9 @@ from transformers import PreTrainedModel
 
 from stateset.rl.algorithm.aggregation import masked, token_weights
 from stateset.rl.config.schema import Config
-from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_hidden, shared_hidden, spread
+from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy
 
@@ -28,11 +30,11 @@ class Critic:
     Args:
         policy: what it is a copy of; with an adapter, the copy trains an adapter, too.
         config: `critic_learning_rate`, `value_clip` and the optimizer's settings.
-        micro_batch_tokens: most tokens in one forward pass.
+        micro_batches: splits what does not go into one forward pass.
     """
 
-    def __init__(self, policy: Policy, config: Config, micro_batch_tokens: int) -> None:
-        self.config, self.micro_batch_tokens = config, micro_batch_tokens
+    def __init__(self, policy: Policy, config: Config, micro_batches: MicroBatches) -> None:
+        self.config, self.micro_batches = config, micro_batches
         self._shares = policy.shares
         self.module = cast(PreTrainedModel, copy.deepcopy(policy.module.base_model))
         self.head = nn.Linear(policy.head.weight.shape[1], 1, device=policy.device)
@@ -56,10 +58,14 @@ class Critic:
     @torch.no_grad()
     def values(self, batch: Batch) -> Tensor:
         """[B, T]: the estimate before each masked token, float32, 0 elsewhere."""
-        result = torch.zeros_like(batch.mask)
-        for groups in micro_batches(batch, range(len(batch.prompts)), self.micro_batch_tokens):
-            result[batch.rows_of(groups)] = self._values(batch.select(groups))
-        return result
+
+        def compute() -> Tensor:
+            result = torch.zeros_like(batch.mask)
+            for rows in self.micro_batches.split(batch, range(len(batch.prompts))):
+                result[rows] = self._values(batch.take(rows))
+            return result
+
+        return self.micro_batches.retry(compute, self.optimizer.clear)
 
     def update(
         self,
@@ -87,7 +93,8 @@ class Critic:
         losses, norms = [], []
         try:
             for groups, rate in zip(plan, policy_rates, strict=True):
-                losses.append(self._accumulate(batch, returns, old_values, groups))
+                step = partial(self._accumulate, batch, returns, old_values, groups)
+                losses.append(self.micro_batches.retry(step, self.optimizer.clear))
                 norms.append(self.optimizer.step(rate * ratio))
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
@@ -114,9 +121,8 @@ class Critic:
         rows, total = batch.rows_of(groups), 0.0
         weights = torch.zeros_like(batch.mask)
         weights[rows] = token_weights(batch.mask[rows], "token-mean")
-        for part in micro_batches(batch, groups, self.micro_batch_tokens):
-            rows = batch.rows_of(part)
-            values, old = self._values(batch.select(part)), old_values[rows]
+        for rows in self.micro_batches.split(batch, groups):
+            values, old = self._values(batch.take(rows)), old_values[rows]
             clipped = old + (values - old).clamp(-self.config.value_clip, self.config.value_clip)
             target = returns[rows].to(values)
             errors = torch.maximum((values - target).square(), (clipped - target).square()) / 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ from stateset.rl.algorithm.kl import kl_penalty
 from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
-from stateset.rl.policy.batch import Batch, micro_batches
+from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.critic import Critic
+from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.trace import Fixed, UpdateTrace
@@ -47,10 +49,10 @@ class Learner:
         )
         self._sampler_checked = False
         self.trace: list[UpdateTrace] = []  # of the latest update
-        self.micro_batch_tokens = micro_batch_tokens(config, policy)
+        self.micro_batches = MicroBatches(micro_batch_tokens(config, policy))
         self.critic: Critic | None = None
         if config.adv_estimator == "gae":
-            self.critic = Critic(policy, config, self.micro_batch_tokens)
+            self.critic = Critic(policy, config, self.micro_batches)
 
     @property
     def num_parameters(self) -> dict[str, int]:
@@ -114,18 +116,23 @@ class Learner:
             tally.tokens("kl", kl, batch.mask)
         for groups, rate in zip(plan, learning_rates, strict=True):
             self.trace.append(UpdateTrace(tuple(groups), torch.full_like(batch.mask, math.nan)))
-            rows = batch.rows_of(groups)
-            weights = torch.zeros_like(batch.mask)
-            norm = self.config.max_response_length if self._mode.endswith("norm") else None
-            weights[rows] = token_weights(batch.mask[rows], self._mode, norm=norm)
-            for part in micro_batches(
-                batch, self._with_signal(batch, advantages, groups), self.micro_batch_tokens
-            ):
-                self._accumulate(batch, part, weights, advantages, fixed, tally)
+            step = partial(self._gradient, batch, advantages, groups, fixed)
+            tally.merge(self.micro_batches.retry(step, self.optimizer.clear))
             self._check_sampler(tally)
             tally.add("grad_norm", self.optimizer.step(rate))
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
+
+    def _gradient(self, batch: Batch, advantages: Tensor, groups: Sequence[int], fixed: Fixed) -> _Tally:
+        """The gradient of one optimizer step, micro-batch by micro-batch, and what they measured."""
+        tally = _Tally()
+        rows = batch.rows_of(groups)
+        weights = torch.zeros_like(batch.mask)
+        norm = self.config.max_response_length if self._mode.endswith("norm") else None
+        weights[rows] = token_weights(batch.mask[rows], self._mode, norm=norm)
+        for part in self.micro_batches.split(batch, self._with_signal(batch, advantages, groups)):
+            self._accumulate(batch, part, weights, advantages, fixed, tally)
+        return tally
 
     def update_critic(
         self,
@@ -144,7 +151,7 @@ class Learner:
         """Begin from the weights as they are now: optimizer moments, KL reference and critic are new."""
         self.optimizer.forget()
         if self.critic is not None:
-            self.critic = Critic(self.policy, self.config, self.micro_batch_tokens)
+            self.critic = Critic(self.policy, self.config, self.micro_batches)
         if self.reference is not None:
             self.reference = self.policy.snapshot()
 
@@ -152,7 +159,9 @@ class Learner:
         """Everything here that the next update depends on, under flat names."""
         reference = {f"reference/{name}": tensor for name, tensor in (self.reference or {}).items()}
         critic = {} if self.critic is None else self.critic.state_tensors()
-        return self.optimizer.state_tensors() | reference | critic
+        rows = self.micro_batches.max_rows
+        limit = {} if rows is None else {"micro_batch_rows": torch.tensor(rows)}
+        return self.optimizer.state_tensors() | reference | critic | limit
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_tensors`.
@@ -170,6 +179,8 @@ class Learner:
                 "model, `lora`, `lora_rank`, `use_kl_loss` and `adv_estimator` that the run began with"
             )
         self.optimizer.load_state_tensors(tensors)
+        if "micro_batch_rows" in tensors:
+            self.micro_batches.max_rows = int(tensors["micro_batch_rows"])
         if self.critic is not None:
             self.critic.load_state_tensors(tensors)
         if self.reference is not None:
@@ -193,14 +204,14 @@ class Learner:
     def _accumulate(
         self,
         batch: Batch,
-        groups: Sequence[int],
+        rows: Tensor,
         weights: Tensor,
         advantages: Tensor,
         fixed: Fixed,
         tally: _Tally,
     ) -> None:
         """Forward and backward of one micro-batch."""
-        rows, part, config = batch.rows_of(groups), batch.select(groups), self.config
+        part, config = batch.take(rows), self.config
         weights = weights[rows]
         exact_kl: Tensor | None = None
         if self._kl_in_loss and config.kl_loss_type == "full":
@@ -253,13 +264,15 @@ class Learner:
     @torch.no_grad()
     def _logprobs(self, batch: Batch, weights: Weights | None = None) -> Tensor:
         """[B, T] of the whole batch, under the current weights or others."""
-        result = torch.zeros_like(batch.mask)
+
+        def compute() -> Tensor:
+            result = torch.zeros_like(batch.mask)
+            for rows in self.micro_batches.split(batch, range(len(batch.prompts))):
+                result[rows] = self.policy.logprobs(batch.take(rows), self.config.temperature)[0]
+            return result
+
         with self.policy.using(weights or {}):
-            for groups in micro_batches(batch, range(len(batch.prompts)), self.micro_batch_tokens):
-                result[batch.rows_of(groups)] = self.policy.logprobs(
-                    batch.select(groups), self.config.temperature
-                )[0]
-        return result
+            return self.micro_batches.retry(compute, self.optimizer.clear)
 
     def _check_sampler(self, tally: _Tally) -> None:
         """Stop a run whose sampler and trainer compute different models; asked once, before any change."""
@@ -301,6 +314,14 @@ class _Tally:
     def add(self, name: str, value: float, count: float = 1.0) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + value * count
         self.counts[name] = self.counts.get(name, 0.0) + count
+
+    def merge(self, other: _Tally) -> None:
+        """Add what another one counted."""
+        for name, total in other.sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + total
+            self.counts[name] = self.counts.get(name, 0.0) + other.counts[name]
+        for name, value in other.maxima.items():
+            self.largest(name, value)
 
     def tokens(self, name: str, values: Tensor, mask: Tensor) -> None:
         count = int(mask.sum())

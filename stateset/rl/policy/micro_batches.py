@@ -1,0 +1,87 @@
+"""What is computed together: micro-batches, made smaller where memory runs out.
+
+They bound memory only: token weights are computed over the whole mini-batch, so that the gradients of its
+micro-batches add up to the same, however it is split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from stateset.rl.policy.batch import Batch
+
+Result = TypeVar("Result")
+_SAID = ("out of memory", "can't allocate memory")  # by devices and by torch's allocator for the CPU
+
+
+class MicroBatches:
+    """Splits batches, and remembers how small they had to become.
+
+    Args:
+        max_tokens: most tokens of a micro-batch; a single group may have more.
+        max_rows: most responses of a micro-batch; None is no limit.
+    """
+
+    def __init__(self, max_tokens: int, max_rows: int | None = None) -> None:
+        self.max_tokens, self.max_rows = max_tokens, max_rows
+        self._under_way = 0  # responses of the micro-batch that is computed now
+        self._notices: list[str] = []
+
+    def split(self, batch: Batch, groups: Sequence[int]) -> Iterator[Tensor]:
+        """Rows [b] of each micro-batch: neighbouring groups, or a part of a group that has too many rows."""
+        current: list[int] = []
+        used = 0
+        for group in groups:
+            size, rows = batch.num_tokens(group), batch.rows_of([group]).tolist()
+            limit = self.max_rows or max(len(rows), len(current) + len(rows))
+            if current and (used + size > self.max_tokens or len(current) + len(rows) > limit):
+                yield self._begin(batch, current)
+                current, used = [], 0
+            while len(rows) > limit:
+                yield self._begin(batch, rows[:limit])
+                rows = rows[limit:]
+            current += rows
+            used += size
+        if current:
+            yield self._begin(batch, current)
+
+    def retry(self, work: Callable[[], Result], undo: Callable[[], None]) -> Result:
+        """Do `work`, which splits batches; where memory runs out, undo it and begin again with half.
+
+        Raises:
+            RuntimeError: memory runs out with single responses, too.
+        """
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self._under_way <= 1:
+                    raise
+            undo()  # outside of `except`, which holds the tensors of the failed call
+            self.max_rows = self._under_way // 2
+            self._notices.append(
+                f"memory ran out with {self._under_way} responses computed together: from here on at most "
+                f"{self.max_rows}. The update is the same; a lower micro_batch_tokens, or "
+                "gradient_checkpointing: true, would avoid the second try"
+            )
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def tell(self) -> list[str]:
+        """What happened since the last call, in sentences."""
+        told, self._notices = self._notices, []
+        return told
+
+    def _begin(self, batch: Batch, rows: list[int]) -> Tensor:
+        self._under_way = len(rows)
+        return torch.tensor(rows, device=batch.groups.device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whatever device."""
+    failed = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return failed or any(text in str(error) for text in _SAID)
