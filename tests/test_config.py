@@ -36,6 +36,7 @@ DEFAULTS = {
         "device": "auto",
         "dtype": "auto",
         "micro_batch_tokens": "auto",
+        "rollout_engine": "native",
         "num_gpus": 1,
         "strategy": "ddp",
     },
@@ -116,6 +117,7 @@ WRONG = [
     ("kl_placement", "rewards"),
     ("loss_agg_mode", "mean"),
     ("strategy", "fsdp"),
+    ("rollout_engine", "sglang"),
     ("warm_start", "sft.jsonl"),
 ]
 MOST = {

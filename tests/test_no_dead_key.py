@@ -33,6 +33,7 @@ FLIPS: dict[str, Any] = {
     "mixed_precision": "fp16",
     "gradient_checkpointing": True,
     "micro_batch_tokens": 10_000,
+    "rollout_engine": "vllm",
     "distributed": True,
     "num_gpus": 2,
     "strategy": "ddp",

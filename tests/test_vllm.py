@@ -108,3 +108,15 @@ def test_a_run_trains_with_it(pair: tuple[Policy, VLLMEngine], tmp_path: Path) -
     trainer.train([{"prompt": task.prompt} for task in TASKS])
     assert len(seen) == 2
     assert all(0 < values["sampler/mean_gap"] < BF16_MEAN for values in seen), seen
+
+
+def test_a_project_file_asks_for_it(tmp_path: Path) -> None:
+    trainer = GRPOTrainer(
+        model="smollm2-135m", reward_function=count_e,
+        config={
+            "rollout_engine": "vllm", "device": "cpu", "dtype": "bf16", "rollout_n": 2, "batch_size": 1,
+            "max_prompt_length": 64, "max_response_length": 16, "output_dir": str(tmp_path / "run"),
+        },
+    )  # fmt: skip
+    trainer.train([{"prompt": "Write two words about rain."}])
+    assert isinstance(trainer.engine, VLLMEngine)

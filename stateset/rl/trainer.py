@@ -33,7 +33,7 @@ from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
-from stateset.rl.rollout.model import Model
+from stateset.rl.rollout.model import Model, engine_for
 from stateset.rl.sampling import GroupSampler, ended
 from stateset.rl.schedule import learning_rates, mini_batches, scale_notice
 from stateset.rl.signals import StopRequest
@@ -285,8 +285,7 @@ class GRPOTrainer:
             refuse_reloading(chosen.policy, self.config)
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
         self.model, self.policy = loaded, loaded.policy
-        if self.given_engine is not None:
-            loaded.engine = self.given_engine
+        loaded.engine = self.given_engine or engine_for(loaded, self.config)
         self.engine = loaded.engine
         self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))

@@ -126,6 +126,9 @@ class Config(BaseModel):
         "auto", description="Most tokens in one forward pass; governs memory and never changes the result."
     )
     distributed: bool = Field(False, description="Trains on several devices, one process each.")
+    rollout_engine: Literal["native", "vllm"] = Field(
+        "native", description="What samples the responses; vllm needs the extra of that name."
+    )
     num_gpus: PositiveInt = Field(1, description="Devices of a distributed run.")
     strategy: Literal["ddp"] = Field("ddp", description="How a distributed run shares the work.")
 

@@ -22,6 +22,7 @@ from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.critic import Critic
 from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.policy.parity import explain_gap
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.trace import Fixed, UpdateTrace
 
@@ -118,7 +119,7 @@ class Learner:
             self.trace.append(UpdateTrace(tuple(groups), torch.full_like(batch.mask, math.nan)))
             step = partial(self._gradient, batch, advantages, groups, fixed)
             tally.merge(self.micro_batches.retry(step, self.optimizer.clear))
-            self._check_sampler(tally)
+            self._check_sampler(tally, batch, groups)
             tally.add("grad_norm", self.optimizer.step(rate))
             tally.add("learning_rate", rate)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
@@ -274,7 +275,7 @@ class Learner:
         with self.policy.using(weights or {}):
             return self.micro_batches.retry(compute, self.optimizer.clear)
 
-    def _check_sampler(self, tally: _Tally) -> None:
+    def _check_sampler(self, tally: _Tally, batch: Batch, groups: Sequence[int]) -> None:
         """Stop a run whose sampler and trainer compute different models; asked once, before any change."""
         if self._sampler_checked or "sampler/mean_gap" not in tally.counts:
             return
@@ -283,11 +284,12 @@ class Learner:
         exact = self.exact_sampler
         agrees = mean <= 1e-4 and largest <= 1e-3 if exact else mean <= 0.1
         if not agrees:  # NaN does not agree either
+            scored = next(g for g in groups if bool(batch.mask[batch.groups == g].any()))
+            cause = explain_gap(self.policy, batch.select([scored]), self.config.temperature)
             raise TrainingError(
                 f"the sampler's log-probabilities differ from the trainer's by {mean:.2g} per token (at most "
-                f"{largest:.2g}), so the update would reinforce something else than was sampled. Likely "
-                "causes: an architecture whose attention the rollout engine does not know, or an engine of "
-                "yours that applies another temperature or top-p. Nothing was changed"
+                f"{largest:.2g}), so the update would reinforce something else than was sampled: {cause}. "
+                "Nothing was changed"
             )
 
 

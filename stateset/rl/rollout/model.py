@@ -6,12 +6,26 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
 from stateset.rl.rollout.native import NativeEngine
+from stateset.rl.rollout.vllm import VLLMEngine
 from stateset.rl.types import Message, Task
+
+
+def engine_for(model: Model, config: Config) -> RolloutEngine:
+    """The engine that `config.rollout_engine` names: the model's own, or vLLM.
+
+    Raises:
+        MissingExtraError: vLLM is asked for and not installed.
+    """
+    if config.rollout_engine == "native":
+        return model.engine
+    longest = min(config.max_prompt_length + config.max_response_length, model.policy.max_length)
+    return VLLMEngine(model.policy, max_length=longest)
 
 
 class Model:
