@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 
@@ -157,6 +158,20 @@ def test_two_projects_may_use_the_same_names(project, tmp_path_factory):
     assert resolve_reward("my_rewards:Mine", other)[0].compute("", "", {}) == 7.0
     assert resolve_reward("my_rewards:Mine", project)[0].compute("", "", {}) == 5.0
     assert str(other) not in sys.path
+
+
+def test_a_loaded_namesake_of_a_folder_inside_is_never_taken(project, monkeypatch):
+    inner = project / "demo"
+    inner.mkdir()
+    for name in ("my_rewards.py", "neighbour_of_rewards.py"):
+        (inner / name).write_text((project / name).read_text())
+    monkeypatch.syspath_prepend(str(inner))
+    importlib.import_module("my_rewards")
+    with pytest.raises(ConfigError, match=r"Python already has a module called my_rewards .*demo"):
+        resolve_reward("my_rewards:Mine", project)
+    sys.path.remove(str(inner))  # the module stays loaded
+    resolve_reward("my_rewards:Mine", project)
+    assert sys.modules["my_rewards"].__file__ == str(project / "my_rewards.py")
 
 
 def test_an_installed_entry_point_is_found(project, monkeypatch):

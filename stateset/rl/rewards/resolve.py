@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,18 +69,30 @@ def _enter(folder: Path) -> None:
 def _refuse_namesake(module: str, folder: Path, name: str) -> None:
     """Refuse a name that Python would find elsewhere, before anything of it is imported."""
     top = module.partition(".")[0]
+    ours = {path.resolve() for path in (folder / top, *_candidates(top, folder))}
+    on_path = {str(Path(entry).resolve()) for entry in sys.path}
     try:
-        spec = importlib.util.find_spec(top)
+        places = _places(importlib.util.find_spec(top))
     except ValueError:  # a loaded module without a spec, such as __main__
-        spec = None
-    places = [] if spec is None else [*(spec.submodule_search_locations or [])]
-    if spec is not None and spec.has_location and spec.origin:
-        places.append(spec.origin)
-    if not any(Path(place).resolve().is_relative_to(folder) for place in places):
+        places = []
+    if places and not ours & {*places} and not on_path & {str(place.parent) for place in places}:
+        for key in [key for key in sys.modules if key.partition(".")[0] == top]:
+            del sys.modules[key]  # of a project that is no longer on the path
+        places = _places(PathFinder.find_spec(top))
+    if not ours & {*places}:
+        where = ", ".join(map(str, places)) or "loaded"
         raise ConfigError(
-            f"reward {name!r}: Python already has a module called {top} ({', '.join(places) or 'loaded'}), "
-            f"which hides the one in {folder}: rename yours"
+            f"reward {name!r}: Python already has a module called {top} ({where}), which hides the one in "
+            f"{folder}: rename yours"
         )
+
+
+def _places(spec: ModuleSpec | None) -> list[Path]:
+    """Where a module lies: its folder if it is a package, its file."""
+    if spec is None:
+        return []
+    files = [spec.origin] if spec.has_location and spec.origin else []
+    return [Path(place).resolve() for place in (*(spec.submodule_search_locations or []), *files)]
 
 
 def _module_file(module: str, folder: Path, name: str) -> Path:

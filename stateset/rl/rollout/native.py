@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stateset.rl.policy.attention import NO_MASK, fold_heads
+from stateset.rl.policy.attention import NO_MASK
 from stateset.rl.policy.logprobs import Head
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.engine import Completion, Request, Sampling
@@ -180,13 +180,16 @@ class _SharedDecoder:
 
 
 class _CachedStep:
-    """The layout of a token step: each row's one query sees its prompt's cache and the row's own."""
+    """The layout of a token step: each row's one query sees its prompt's cache and the row's own.
+
+    Heads come first everywhere, so that the rows of a prompt, and the query heads that share a key-value
+    head, are neighbouring rows of one product.
+    """
 
     def __init__(self, num_prompts: int, max_tokens: int) -> None:
-        self.prompts: dict[
-            int, list[tuple[Tensor, Tensor]]
-        ] = {}  # layer -> per prompt [kv_heads, P, dim] twice
-        self.own: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> [B, kv_heads, max_tokens, dim] twice
+        # layer -> per prompt [kv_heads, P, dim] twice
+        self.prompts: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self.own: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> [kv_heads, B, max_tokens, dim] twice
         self.max_tokens = max_tokens
         self.used = 0
 
@@ -195,49 +198,45 @@ class _CachedStep:
         self._split(counts)
 
     def _split(self, counts: list[int]) -> None:
-        self.spans: list[tuple[int, slice]] = []
+        self.spans: list[tuple[int, int, int]] = []  # prompt, first row, row behind the last
         start = 0
         for prompt, count in enumerate(counts):
             if count:
-                self.spans.append((prompt, slice(start, start + count)))
+                self.spans.append((prompt, start, start + count))
             start += count
 
     def keep(self, rows: Tensor, counts: list[int]) -> None:
         """Only these rows go on."""
-        self.own = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self.own.items()}
+        self.own = {layer: (keys[:, rows], values[:, rows]) for layer, (keys, values) in self.own.items()}
         self._split(counts)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Append the new keys and values, then attend: [B, heads, 1, dim] -> [B, 1, heads, dim]."""
         rows, heads, _, dim = query.shape
         kv_heads = key.shape[1]
+        r = heads // kv_heads
         if layer not in self.own:
-            shape = (rows, kv_heads, self.max_tokens, dim)
+            shape = (kv_heads, rows, self.max_tokens, dim)
             self.own[layer] = (key.new_empty(shape), value.new_empty(shape))
         keys, values = self.own[layer]
-        keys[:, :, self.used] = key[:, :, 0]
-        values[:, :, self.used] = value[:, :, 0]
-        folded = fold_heads(query * scaling, kv_heads)  # [B, kv_heads, r, dim], r = heads / kv_heads
-        own_scores = folded @ keys[:, :, : self.used + 1].transpose(-1, -2)
-        out = torch.empty_like(folded)
-        for prompt, span in self.spans:
+        keys[:, :, self.used] = key[:, :, 0].transpose(0, 1)
+        values[:, :, self.used] = value[:, :, 0].transpose(0, 1)
+        own_keys, own_values = (cache[:, :, : self.used + 1].flatten(0, 1) for cache in (keys, values))
+        # [kv_heads, B * r, dim]: a row for each query head that shares the key-value head
+        folded = (query * scaling).view(rows, kv_heads, r, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
+        own_scores = (folded.view(-1, r, dim) @ own_keys.mT).view(kv_heads, rows * r, -1)
+        shared, own_weights = [], []
+        for prompt, first, behind in self.spans:
             prompt_keys, prompt_values = self.prompts[layer][prompt]
-            together = (
-                folded[span].transpose(0, 1).flatten(1, 2)
-            )  # [kv_heads, rows * r, dim]: one product a prompt
-            scores = (
-                (together @ prompt_keys.transpose(-1, -2))
-                .unflatten(1, (-1, heads // kv_heads))
-                .transpose(0, 1)
-            )
-            weights = (
-                torch.cat([scores, own_scores[span]], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
-            )
+            part = slice(first * r, behind * r)
+            scores = torch.cat([folded[:, part] @ prompt_keys.mT, own_scores[:, part]], -1)
+            weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
             split = prompt_keys.shape[1]
-            shared = weights[..., :split].transpose(0, 1).flatten(1, 2) @ prompt_values
-            out[span] = shared.unflatten(1, (-1, heads // kv_heads)).transpose(0, 1)
-            out[span] += weights[..., split:] @ values[span, :, : self.used + 1]
-        return out.reshape(rows, heads, 1, dim).transpose(1, 2)
+            shared.append(weights[..., :split] @ prompt_values)
+            own_weights.append(weights[..., split:])
+        own = torch.cat(own_weights, 1).view(-1, r, self.used + 1) @ own_values
+        out = torch.cat(shared, 1) + own.view(kv_heads, rows * r, dim)
+        return out.view(kv_heads, rows, r, dim).transpose(0, 1).reshape(rows, 1, heads, dim)
 
 
 class _Prefill:
