@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -37,8 +38,14 @@ def main() -> None:
     from stateset.rl.cli import main as command
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = ["eval_dataset=null", f"output_dir={folder}/run", *sys.argv[1:]]
-        command(["train", str(ROOT / "examples" / "project.yaml"), *settings])
+        for name in ("project.yaml", "tickets.jsonl", "reward.py"):
+            shutil.copy(ROOT / "examples" / name, folder)
+        project = Path(folder) / "project.yaml"
+        lines = project.read_text().splitlines(keepends=True)
+        project.write_text(
+            "".join(line for line in lines if not line.startswith("eval_"))
+        )  # no rollout before
+        command(["train", str(project), f"output_dir={folder}/run", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
