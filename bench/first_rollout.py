@@ -1,4 +1,4 @@
-"""Seconds from the command to the first rollout's end: the real command line, stopped there.
+"""Seconds from the command to the first rollout, and to its end: the real command line, stopped there.
 
 OMP_NUM_THREADS=1 python bench/first_rollout.py
 """
@@ -29,10 +29,11 @@ def main() -> None:
     real = sampling.collect_groups
 
     def watched(*args, **kwargs):
-        groups = real(*args, **kwargs)
-        print(json.dumps({"wall_seconds": _age(), "cpu_seconds": time.process_time()}), flush=True)
+        begun = {"wall_seconds": _age(), "cpu_seconds": time.process_time()}
+        real(*args, **kwargs)
+        ended = {"wall_seconds": _age(), "cpu_seconds": time.process_time()}
+        print(json.dumps({"begun": begun, "ended": ended}), flush=True)
         os._exit(0)
-        return groups
 
     sampling.collect_groups = watched
     from stateset.rl.cli import main as command
@@ -42,9 +43,8 @@ def main() -> None:
             shutil.copy(ROOT / "examples" / name, folder)
         project = Path(folder) / "project.yaml"
         lines = project.read_text().splitlines(keepends=True)
-        project.write_text(
-            "".join(line for line in lines if not line.startswith("eval_"))
-        )  # no rollout before
+        # an evaluation would come before
+        project.write_text("".join(line for line in lines if not line.startswith("eval_")))
         command(["train", str(project), f"output_dir={folder}/run", *sys.argv[1:]])
 
 
