@@ -15,6 +15,13 @@ from stateset.rl.verifiers.ticket_audit import audit_reasons, audit_ticket
 from stateset.rl.verifiers.ticket_audit_grammar import read
 
 WRONG = {
+    "beside a form that passes": [
+        ("twice", "Order 40213: duplicate payment confirmed, $12.00 refunded to your card."),
+        ("twice", "Order 40213: duplicate payment confirmed."),
+        ("twice", "Order 40999: duplicate payment confirmed, $39.90 refunded to your card."),
+        ("broken", "I have passed order 40213 to our safety manager."),
+        ("injury", "I have passed order 40999 to our safety manager."),
+    ],
     "taken back": [
         (
             "broken",
@@ -275,6 +282,9 @@ RIGHT = [
     ),
     ("twice", "You were billed twice by mistake; the extra $39.90 is on its way back to your card."),
     ("twice", "The duplicate payment has been reversed."),
+    ("twice", "Order 40213: duplicate payment confirmed, $39.90 refunded to your card."),
+    ("twice", "Order 40213: double debit confirmed, $39.90 refunded to the payment method."),
+    ("injury", "I have passed order 40213 to our safety manager."),
     (
         "return_out",
         "Because more than 30 days have passed, we credit your account with $39.90 to spend in our shop.",

@@ -213,8 +213,8 @@ def _supervise(
     """
     assert config.warm_start is not None
     cpu, folder = time.process_time(), out / control.name.replace(" ", "-")
-    settings = {"column": control.column, "epochs": control.steps, "max_steps": control.steps}
-    config = config.model_copy(update={"warm_start": config.warm_start.model_copy(update=settings)})
+    own = {"rows": None, "column": control.column, "epochs": control.steps, "max_steps": control.steps}
+    config = config.model_copy(update={"warm_start": config.warm_start.model_copy(update=own)})
     policy = load_configured(control.start, config)
     model, optimizer = Model(policy), Learner(policy, config, exact_sampler=True).optimizer
     found: dict[int, float] = {}
@@ -235,7 +235,9 @@ def _supervise(
     with console.status(control.name) as status:
         if control.start != str(config.model):
             try_out(0)
-        imitate(policy, optimizer, load_examples(policy, config, load_tasks(control.rows)), config, after)
+        examples = load_examples(policy, config, load_tasks(control.rows))
+        assert len(examples) == len(control.rows), "a control imitates its own rows"
+        imitate(policy, optimizer, examples, config, after)
     best = max(found, key=lambda step: (found[step], step))
     states = ", ".join(f"{share:.0%} after {step}" for step, share in found.items())
     note = f"{control.note}; validation: {states}; taken: {best}"

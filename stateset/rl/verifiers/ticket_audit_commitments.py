@@ -296,7 +296,7 @@ who.head: customer safety team | safety team | claims team | care team | inciden
     claims department
 case: [your | the | this | that] (case | message | report | matter | concern | incident | complaint |
     details | letter | file | accident | account) [<ofme>] [about <order>] [on <order>] | it | this |
-    everything [on <order>] | what you wrote [about <order>] | the case of <order> | (all | the) details [of
+    everything [on <order>] | what you wrote [about <order>] | [the case of] <order> | (all | the) details [of
     <order>] | this over | everything
 es.mod: <about> | <soon> | on <order> | about <order> | (with | together with) (all | the) (details | notes
     | your notes) [of <order>] | all notes attached | personally | with your [full] message | in person |

@@ -105,6 +105,7 @@ extra: [the | your | that] (second | duplicate | extra | double | additional | s
     unjustified) (charge | payment | debit | amount | booking | AMOUNT | one) [of the two payments] [of
     AMOUNT] [<ofme>] | the payment taken twice [<ofme>] | the second of the two (payments | charges)
     [<ofme>] | the (overcharge | duplicate | AMOUNT (too much | charged twice))
+twice: (duplicate | double | second) (charge | payment | debit | booking)
 """
 
 _REFUND = """
@@ -138,7 +139,7 @@ commit: <agent> <credit.do> your (card | bank account | account <used>) [with] <
     <going> [<card>] <r.mod>* | what you paid [<about>] [AMOUNT] returns to you as <refund.np> | [so | just]
     (<refund.pp> | <refund.ing>) (<money> | <thing> | <extra> | <order>) <r.mod>* | refund [of <money>]
     [<about>] (approved | confirmed | issued | sent | processed | done | booked) [amount] [AMOUNT] [sent |
-    issued] <r.mod>* | duplicate charge confirmed AMOUNT refunded <card> | (AMOUNT | <extra>) [is] refunded
+    issued] <r.mod>* | <twice> confirmed AMOUNT refunded <r.mod>* | (AMOUNT | <extra>) [is] refunded
     <r.mod>* | <labels> and [<order>] [is] refunded <r.mod>* | [<labels>] refund of AMOUNT follows <r.mod>*
     | [print <label>] <backwith> and <agent> <refund.do> [you] (<money> | AMOUNT | <thing> | <order>) |
     print <label> send <thing> back and <agent> <refund.do> [you] (<money> | AMOUNT | it) | [<order>]
@@ -155,7 +156,7 @@ woeful: (the carrier | the courier) (could not find <parcel> | has lost <parcel>
 fact: you (were | have been) [indeed] (charged | billed) twice [by (mistake | accident) | in error] |
     <order> should [only] be paid [only] once | (it | <thing> | <order> | you) (is | are) [still] (inside |
     within) (the return window | the FIGURE | our return window | FIGURE) | <order> was [indeed] (charged |
-    billed) twice | the (return window | window) is [still] open | [the | a] duplicate charge confirmed
+    billed) twice | the (return window | window) is [still] open | [the | a] <twice> confirmed
 back.return: [please | just | simply] <backwith>
 """
 
