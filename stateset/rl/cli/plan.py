@@ -57,14 +57,7 @@ def plan(
     from stateset.rl.config.plan import supervised_steps
     from stateset.rl.data.load import load_replies, load_tasks
 
-    if prompts is not None and not probe:
-        raise ConfigError("--prompts are those that --probe samples: add --probe K, such as --probe 8")
-    if price is not None and not math.isfinite(price):
-        raise ConfigError(f"--price {price} is no price: give a number")
-    if price is not None and not (measure or probe):
-        raise ConfigError(
-            "--price is multiplied by the time that --measure or --probe finds: add one of them"
-        )
+    _refuse_idle_options(measure=measure, probe=probe, prompts=prompts, price=price)
     config = project.read_config(words, config_file, profile)
     project.required(config, "dataset")
     for notice in config.notices:
@@ -83,6 +76,18 @@ def plan(
     _show(counted, before)
     for line in found.lines if found else ():
         show.data(line)
+
+
+def _refuse_idle_options(*, measure: bool, probe: int, prompts: int | None, price: float | None) -> None:
+    """Options that do nothing alone are mistakes."""
+    if prompts is not None and not probe:
+        raise ConfigError("--prompts are those that --probe samples: add --probe K, such as --probe 8")
+    if price is not None and not math.isfinite(price):
+        raise ConfigError(f"--price {price} is no price: give a number")
+    if price is not None and not (measure or probe):
+        raise ConfigError(
+            "--price is multiplied by the time that --measure or --probe finds: add one of them"
+        )
 
 
 def _show(plan: Plan, supervised: int) -> None:
