@@ -86,7 +86,7 @@ def least(cell: Cell, shape: Shape, machine: Machine) -> dict[str, float]:
 def of_model(name: str = MODEL) -> tuple[Shape, Machine]:
     """The shape of a model, and this machine at its linear layers."""
     from stateset.rl.policy.load import load_policy
-    from stateset.rl.rollout.native import bytes_per_token
+    from stateset.rl.rollout.decoders import bytes_per_token
 
     policy = load_policy(name, device="cpu", dtype="bf16")
     head = policy.head.weight

@@ -24,20 +24,21 @@ from stateset.rl.policy.learner import Learner  # noqa: E402
 from stateset.rl.policy.load import load_configured  # noqa: E402
 from stateset.rl.policy.optimizer import PolicyOptimizer  # noqa: E402
 from stateset.rl.policy.policy import Policy  # noqa: E402
-from stateset.rl.rollout import native  # noqa: E402
+from stateset.rl.rollout.decoders import SharedDecoder  # noqa: E402
 from stateset.rl.rollout.model import Model  # noqa: E402
+from stateset.rl.rollout.native import NativeEngine  # noqa: E402
 from stateset.rl.trainer import GRPOTrainer  # noqa: E402
 
 watch = Stopwatch()
 for owner, name, phase in (
     (sampling, "collect_groups", "decode"),
-    (native._SharedDecoder, "first_logits", "prefill"),
+    (SharedDecoder, "first_logits", "prefill"),
     (sampling.GroupSampler, "sample", "reward"),
     (Learner, "_logprobs", "log-probabilities"),
     (Policy, "logprobs", "forward"),
     (PolicyOptimizer, "backward", "backward"),
     (PolicyOptimizer, "step", "optimizer"),
-    (native.NativeEngine, "load_weights", "weight update"),
+    (NativeEngine, "load_weights", "weight update"),
 ):
     watch.wrap(owner, name, phase)
 clock: list[dict[str, float]] = []

@@ -23,8 +23,8 @@ from stateset.rl.evaluation.probe import (
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import REPLIES_MICRO_BATCH_TOKENS, Learner
 from stateset.rl.policy.load import load_configured
+from stateset.rl.rollout.decoders import CACHE_BYTES
 from stateset.rl.rollout.model import Model
-from stateset.rl.rollout.native import CACHE_BYTES
 from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 PROBE = StepProbe(

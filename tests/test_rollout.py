@@ -12,7 +12,7 @@ from conftest import ARCHITECTURES, write_tokenizer
 from stateset.rl.errors import ConfigError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_policy
-from stateset.rl.rollout import native
+from stateset.rl.rollout import decoders
 from stateset.rl.rollout.engine import Completion, Request, Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import NativeEngine
@@ -101,13 +101,41 @@ def test_a_response_is_the_same_in_any_batch(tiny_llama) -> None:
     assert all(backwards[2 - i, s].token_ids == c.token_ids for (i, s), c in together.items())
 
 
-def test_waves_and_prefill_parts_change_nothing(tiny_llama, monkeypatch) -> None:
+def test_one_row_at_a_time_changes_nothing(tiny_llama, monkeypatch) -> None:
     engine = engine_for(tiny_llama)
     together = sample(engine, requests())
-    monkeypatch.setattr(native, "CACHE_BYTES", 1)
-    monkeypatch.setattr(native, "PREFILL_TOKENS", 1)
-    apart = sample(engine, requests())
-    assert {k: c.token_ids for k, c in apart.items()} == {k: c.token_ids for k, c in together.items()}
+    monkeypatch.setattr(decoders, "CACHE_BYTES", 1)
+    monkeypatch.setattr(decoders, "PREFILL_TOKENS", 1)
+    for engine.policy.shares_prefix in (True, False):
+        apart = sample(engine, requests())
+        assert {k: c.token_ids for k, c in apart.items()} == {k: c.token_ids for k, c in together.items()}
+
+
+def test_waiting_responses_take_the_places_of_those_that_ended(tiny_llama, monkeypatch) -> None:
+    engine = engine_for(tiny_llama)
+    rows = requests(counts=(9, 0, 8, 7), lengths=(9, 4, 21, 2))
+    often = frozenset(range(8))
+    together = sample(engine, rows, stop_ids=often)
+    places, prompts = 4, 21 + 9  # rows at once, and the two longest prompts beside them
+    size = decoders.bytes_per_token(engine.policy) * (places * 20 + prompts)
+    monkeypatch.setattr(decoders, "CACHE_BYTES", size)
+    seen: list[tuple[int, ...]] = []
+    handle = engine.module.base_model.embed_tokens.register_forward_hook(
+        lambda _module, args, _out: seen.append(tuple(args[0].shape))
+    )
+    found = sample(engine, rows, stop_ids=often)
+    handle.remove()
+    assert {k: c.token_ids for k, c in found.items()} == {k: c.token_ids for k, c in together.items()}
+    for key, completion in found.items():
+        torch.testing.assert_close(completion.logprobs, together[key].logprobs, atol=1e-4, rtol=1e-4)
+    prefills = sum(rows * length for rows, length in seen if length > 1)
+    assert prefills in (9 + 21 + 2, 9 + 21 + 21 + 2), "each prompt once, padded where two begin together"
+    steps = [rows for rows, length in seen if length == 1]
+    assert max(steps) <= places + 1, "the short prompt leaves room for one more"
+    lengths = [len(completion.token_ids) for _, completion in sorted(found.items())]
+    in_waves = sum(max(lengths[i : i + places]) - 1 for i in range(0, len(lengths), places))
+    assert len(set(lengths)) > 3
+    assert len(steps) < in_waves, "nobody waits for the slowest of a wave"
 
 
 def test_a_prompt_is_prefilled_once_a_group(tiny_llama) -> None:

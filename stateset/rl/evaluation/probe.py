@@ -21,8 +21,8 @@ from stateset.rl.policy.learner import Learner, supervised_micro_batch_tokens
 from stateset.rl.policy.memory import held_bytes, peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.collect import collect_groups
+from stateset.rl.rollout.decoders import CACHE_BYTES, bytes_per_token
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
-from stateset.rl.rollout.native import CACHE_BYTES, bytes_per_token
 from stateset.rl.types import Rollout, RolloutGroup, ScoredGroup, Task
 
 Result = TypeVar("Result")
