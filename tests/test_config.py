@@ -37,6 +37,7 @@ DEFAULTS = {
         "dtype": "auto",
         "micro_batch_tokens": "auto",
         "rollout_engine": "native",
+        "rollout_server": None,
         "num_gpus": 1,
         "strategy": "ddp",
     },
@@ -118,6 +119,7 @@ WRONG = [
     ("loss_agg_mode", "mean"),
     ("strategy", "fsdp"),
     ("rollout_engine", "sglang"),
+    ("rollout_server", "localhost:8000"),
     ("warm_start", "sft.jsonl"),
 ]
 MOST = {
@@ -211,6 +213,7 @@ DEAD = {
     "kl_importance": False,
     "lora_rank": 8,
     "lora_alpha": 16,
+    "rollout_server": "http://127.0.0.1:8000",
     "num_gpus": 2,
     "strategy": "ddp",
     "norm_adv_by_std": False,
@@ -229,6 +232,7 @@ DEAD = {
 ON = {
     "use_kl_loss": True,
     "lora": True,
+    "rollout_engine": "vllm",
     "distributed": True,
     "adv_estimator": "grpo",
     "loss": "ppo_clip",
@@ -239,6 +243,7 @@ ON = {
 OFF = {
     "use_kl_loss": False,
     "lora": False,
+    "rollout_engine": "native",
     "distributed": False,
     "adv_estimator": "rloo",
     "loss": "reinforce",

@@ -11,6 +11,7 @@ from test_policy_learner import ADVANTAGES, gradient, learner_of, run
 from test_policy_learner import make_batch as eight_rows
 
 from stateset.rl.errors import ModelError
+from stateset.rl.policy.memory import recomputes_activations
 from stateset.rl.policy.micro_batches import MicroBatches, is_out_of_memory
 from stateset.rl.policy.policy import Policy
 
@@ -81,7 +82,31 @@ def test_the_limit_is_remembered_told_once_and_kept_in_a_checkpoint(tiny_llama: 
     assert resumed.micro_batches.max_rows == 3
 
 
-def test_single_responses_that_do_not_fit_are_an_error(tiny_llama: Path, monkeypatch) -> None:
+def test_single_responses_that_do_not_fit_are_computed_without_kept_activations(
+    tiny_llama: Path, monkeypatch
+) -> None:
+    expected = gradient(learner_of(tiny_llama), eight_rows(), ADVANTAGES, monkeypatch)
+    learner = learner_of(tiny_llama)
+    original = Policy.logprobs
+
+    def limited(self, part, temperature):
+        if torch.is_grad_enabled() and not recomputes_activations(self.module):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return original(self, part, temperature)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Policy, "logprobs", limited)
+        found = gradient(learner, eight_rows(), ADVANTAGES, patch)
+    assert (found - expected).norm() <= 1e-5 * expected.norm()
+    told = learner.micro_batches.tell()
+    assert "memory ran out with a single response" in told[-1]
+    resumed = learner_of(tiny_llama)
+    assert not recomputes_activations(resumed.policy.module)
+    resumed.load_state_tensors(learner.state_tensors())
+    assert recomputes_activations(resumed.policy.module)
+
+
+def test_single_responses_that_never_fit_are_an_error(tiny_llama: Path, monkeypatch) -> None:
     learner = learner_of(tiny_llama)
     small_memory(monkeypatch, most=0)
     with pytest.raises(torch.OutOfMemoryError):

@@ -34,6 +34,7 @@ FLIPS: dict[str, Any] = {
     "gradient_checkpointing": True,
     "micro_batch_tokens": 10_000,
     "rollout_engine": "vllm",
+    "rollout_server": "http://127.0.0.1:1",
     "distributed": True,
     "num_gpus": 2,
     "strategy": "ddp",

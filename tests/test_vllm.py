@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from trainer_rewards import count_e
 
 from stateset.rl.config.load import make_config
+from stateset.rl.errors import ModelError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_configured
 from stateset.rl.policy.policy import Policy
@@ -18,6 +27,7 @@ from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.vllm import VLLMEngine
+from stateset.rl.rollout.vllm_server import VLLMServerEngine
 from stateset.rl.trainer import GRPOTrainer
 from stateset.rl.types import RolloutGroup, Task
 
@@ -30,11 +40,48 @@ TEMPERATURE = 0.8
 BF16_MEAN = 0.1  # as the trainer asks of a bf16 sampler
 
 
-@pytest.fixture(scope="module", params=["full", "lora"])
-def pair(request: pytest.FixtureRequest) -> tuple[Policy, VLLMEngine]:
-    lora = {"lora": True} if request.param == "lora" else {}
-    policy = load_configured("smollm2-135m", make_config({"device": "cpu", "dtype": "bf16", **lora}))
-    return policy, VLLMEngine(policy, max_length=256, enforce_eager=True)
+Engine = VLLMEngine | VLLMServerEngine
+SETTINGS = {
+    "full": {"device": "cpu", "dtype": "bf16"},
+    "lora": {"device": "cpu", "dtype": "bf16", "lora": True},
+}
+
+
+@pytest.fixture(scope="module", params=["full", "lora", "full, server", "lora, server"])
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Policy, Engine]]:
+    kind, _, server = request.param.partition(", ")
+    policy = load_configured("smollm2-135m", make_config(SETTINGS[kind]))
+    if not server:
+        yield policy, VLLMEngine(policy, max_length=256, enforce_eager=True)
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [f"{key}={str(value).lower()}" for key, value in SETTINGS[kind].items()]
+    process = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("stateset-rl"), "rollout-server", "model=smollm2-135m",
+            "max_prompt_length=200", "max_response_length=56", *settings, f"--port={port}",
+            "--", "--enforce-eager",
+        ],
+        env=os.environ | {"STATESET_RL_TRACEBACK": "1"},
+    )  # fmt: skip
+    try:
+        yield policy, wait_for(process, policy, f"http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def wait_for(process: subprocess.Popen[bytes], policy: Policy, url: str) -> VLLMServerEngine:
+    for _ in range(600):
+        assert process.poll() is None, "the server ended"
+        try:
+            httpx.get(f"{url}/health").raise_for_status()
+            return VLLMServerEngine(policy, url, max_length=256)
+        except httpx.HTTPError:
+            time.sleep(1)
+    raise AssertionError("the server does not answer")
 
 
 def sample(policy: Policy, engine: Any, **changes: Any) -> list[RolloutGroup]:
@@ -53,7 +100,7 @@ def gap(policy: Policy, groups: list[RolloutGroup], temperature: float = TEMPERA
     return float((logprobs - batch.sampler_logprobs)[batch.mask != 0].abs().mean())
 
 
-def test_log_probabilities_are_those_of_the_distribution_drawn_from(pair: tuple[Policy, VLLMEngine]) -> None:
+def test_log_probabilities_are_those_of_the_distribution_drawn_from(pair: tuple[Policy, Engine]) -> None:
     policy, engine = pair
     engine.load_weights(policy)
     groups = sample(policy, engine)
@@ -64,7 +111,7 @@ def test_log_probabilities_are_those_of_the_distribution_drawn_from(pair: tuple[
     assert len(texts) > 6
 
 
-def test_a_response_ends_with_its_stop_token(pair: tuple[Policy, VLLMEngine]) -> None:
+def test_a_response_ends_with_its_stop_token(pair: tuple[Policy, Engine]) -> None:
     policy, engine = pair
     [group, *_] = sample(policy, engine, temperature=0.0, max_tokens=4)
     assert all(r.stop_reason == "length" or r.token_ids[-1] in policy.stop_ids for r in group.rollouts)
@@ -75,7 +122,7 @@ def test_a_response_ends_with_its_stop_token(pair: tuple[Policy, VLLMEngine]) ->
     assert len(group.rollouts[0].sampler_logprobs) == len(group.rollouts[0].token_ids) <= 2
 
 
-def test_new_weights_reach_every_layer_and_the_cached_prompts(pair: tuple[Policy, VLLMEngine]) -> None:
+def test_new_weights_reach_every_layer_and_the_cached_prompts(pair: tuple[Policy, Engine]) -> None:
     policy, engine = pair
     before = {name: p.detach().clone() for name, p in policy.trainable().items()}
     torch.manual_seed(0)
@@ -94,7 +141,18 @@ def test_new_weights_reach_every_layer_and_the_cached_prompts(pair: tuple[Policy
             parameter.copy_(before[name])
 
 
-def test_a_run_trains_with_it(pair: tuple[Policy, VLLMEngine], tmp_path: Path) -> None:
+def test_a_response_of_other_weights_is_refused(pair: tuple[Policy, Engine]) -> None:
+    policy, engine = pair
+    engine.load_weights(policy)
+    held = engine._weights
+    engine._weights = "0123456789abcdef"  # as if an update had been lost on its way
+    with pytest.raises(ModelError, match=f"{held}, not with 0123456789abcdef"):
+        sample(policy, engine)
+    engine._weights = held
+    assert sample(policy, engine)
+
+
+def test_a_run_trains_with_it(pair: tuple[Policy, Engine], tmp_path: Path) -> None:
     policy, engine = pair
     trainer = GRPOTrainer(
         model=Model(policy), reward_function=count_e, engine=engine,
@@ -120,3 +178,12 @@ def test_a_project_file_asks_for_it(tmp_path: Path) -> None:
     )  # fmt: skip
     trainer.train([{"prompt": "Write two words about rain."}])
     assert isinstance(trainer.engine, VLLMEngine)
+
+
+def test_a_server_that_cannot_be_used_is_refused(pair: tuple[Policy, Engine]) -> None:
+    policy, engine = pair
+    with pytest.raises(ModelError, match=r"http://127.0.0.1:1 does not answer.*rollout-server"):
+        VLLMServerEngine(policy, "http://127.0.0.1:1", max_length=256)
+    if isinstance(engine, VLLMServerEngine):
+        with pytest.raises(ModelError, match=r"takes 256 tokens.*--max-model-len 4096"):
+            VLLMServerEngine(policy, engine.url, max_length=4096)

@@ -20,6 +20,7 @@ from stateset.rl.errors import ConfigError, DataError, StoppedError
 from stateset.rl.keeper import Keeper, warm_start_name
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import supervised_micro_batch_tokens
+from stateset.rl.policy.memory import recompute_activations
 from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
@@ -92,7 +93,9 @@ def imitate(
     """
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
-    micro_batches = MicroBatches(supervised_micro_batch_tokens(config, policy))
+    micro_batches = MicroBatches(
+        supervised_micro_batch_tokens(config, policy), recompute=partial(recompute_activations, policy.module)
+    )
     total = supervised_steps(settings, len(examples))
     try:
         for step in range(total):

@@ -17,7 +17,20 @@ from typing import Annotated, NoReturn
 import typer
 
 import stateset.rl
-from stateset.rl.cli import chat, config, doctor, evaluate, generate, init, plan, replay, runs, show, train
+from stateset.rl.cli import (
+    chat,
+    config,
+    doctor,
+    evaluate,
+    generate,
+    init,
+    plan,
+    replay,
+    rollout_server,
+    runs,
+    show,
+    train,
+)
 from stateset.rl.errors import StatesetRLError
 
 _TRACEBACK = "STATESET_RL_TRACEBACK"
@@ -44,6 +57,7 @@ app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)
 app.command("runs")(runs.runs)
 app.command("replay")(replay.replay)
+app.command("rollout-server")(rollout_server.rollout_server)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 

@@ -25,6 +25,7 @@ class Switch:
 
 _KL = Switch("use_kl_loss", "`use_kl_loss: true`", lambda config: config.use_kl_loss)
 _LORA = Switch("lora", "`lora: true`", lambda config: config.lora)
+_VLLM = Switch("rollout_engine", "`rollout_engine: vllm`", lambda config: config.rollout_engine == "vllm")
 _DISTRIBUTED = Switch("distributed", "`distributed: true`", lambda config: config.distributed)
 _GRPO = Switch("adv_estimator", "`adv_estimator: grpo`", lambda config: config.adv_estimator == "grpo")
 _DISCOUNTED = Switch(
@@ -57,6 +58,7 @@ NEEDS: Mapping[str, Switch] = {
     "overlong_penalty": _OVERLONG,
     "lora_rank": _LORA,
     "lora_alpha": _LORA,
+    "rollout_server": _VLLM,
     "num_gpus": _DISTRIBUTED,
     "strategy": _DISTRIBUTED,
     "norm_adv_by_std": _GRPO,

@@ -30,6 +30,7 @@ from stateset.rl.errors import ConfigError
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
+Address = Annotated[str, Field(pattern=r"^https?://[^/\s]")]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
@@ -127,7 +128,10 @@ class Config(BaseModel):
     )
     distributed: bool = Field(False, description="Trains on several devices, one process each.")
     rollout_engine: Literal["native", "vllm"] = Field(
-        "native", description="What samples the responses; vllm needs the extra of that name."
+        "native", description="What samples the responses; vllm needs the extra of that name, or a server."
+    )
+    rollout_server: Address | None = Field(
+        None, description="Address of a vLLM server, which `stateset-rl rollout-server` starts."
     )
     num_gpus: PositiveInt = Field(1, description="Devices of a distributed run.")
     strategy: Literal["ddp"] = Field("ddp", description="How a distributed run shares the work.")

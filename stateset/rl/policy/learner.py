@@ -20,6 +20,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.critic import Critic
+from stateset.rl.policy.memory import recompute_activations, recomputes_activations
 from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.parity import explain_gap
@@ -50,7 +51,7 @@ class Learner:
         )
         self._sampler_checked = False
         self.trace: list[UpdateTrace] = []  # of the latest update
-        self.micro_batches = MicroBatches(micro_batch_tokens(config, policy))
+        self.micro_batches = MicroBatches(micro_batch_tokens(config, policy), recompute=self._recompute)
         self.critic: Critic | None = None
         if config.adv_estimator == "gae":
             self.critic = Critic(policy, config, self.micro_batches)
@@ -148,6 +149,12 @@ class Learner:
         assert fixed.values is not None, "and asked it before"
         return self.critic.update(batch, returns.to(batch.mask), fixed.values, plan, learning_rates)
 
+    def _recompute(self) -> bool:
+        """Keep no activations from here on; whether that is new."""
+        if self.critic is not None:
+            recompute_activations(self.critic.module)
+        return recompute_activations(self.policy.module)
+
     def begin(self) -> None:
         """Begin from the weights as they are now: optimizer moments, KL reference and critic are new."""
         self.optimizer.forget()
@@ -160,9 +167,12 @@ class Learner:
         """Everything here that the next update depends on, under flat names."""
         reference = {f"reference/{name}": tensor for name, tensor in (self.reference or {}).items()}
         critic = {} if self.critic is None else self.critic.state_tensors()
-        rows = self.micro_batches.max_rows
-        limit = {} if rows is None else {"micro_batch_rows": torch.tensor(rows)}
-        return self.optimizer.state_tensors() | reference | critic | limit
+        found = self.optimizer.state_tensors() | reference | critic
+        if self.micro_batches.max_rows is not None:
+            found["micro_batch_rows"] = torch.tensor(self.micro_batches.max_rows)
+        if recomputes_activations(self.policy.module):
+            found["recompute"] = torch.tensor(True)
+        return found
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_tensors`.
@@ -182,6 +192,8 @@ class Learner:
         self.optimizer.load_state_tensors(tensors)
         if "micro_batch_rows" in tensors:
             self.micro_batches.max_rows = int(tensors["micro_batch_rows"])
+        if "recompute" in tensors:
+            self._recompute()
         if self.critic is not None:
             self.critic.load_state_tensors(tensors)
         if self.reference is not None:

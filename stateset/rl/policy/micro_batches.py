@@ -16,6 +16,14 @@ from stateset.rl.policy.batch import Batch
 
 Result = TypeVar("Result")
 _SAID = ("out of memory", "can't allocate memory")  # by devices and by torch's allocator for the CPU
+_HALVED = (
+    "memory ran out with {} responses computed together: from here on at most {}. The update is the same; a "
+    "lower micro_batch_tokens, or gradient_checkpointing: true, would avoid the second try"
+)
+_RECOMPUTED = (
+    "memory ran out with a single response: from here on activations are computed again in the backward "
+    "pass. The update is the same; gradient_checkpointing: true would avoid the second try"
+)
 
 
 class MicroBatches:
@@ -24,10 +32,13 @@ class MicroBatches:
     Args:
         max_tokens: most tokens of a micro-batch; a single group may have more.
         max_rows: most responses of a micro-batch; None is no limit.
+        recompute: makes the model keep no activations, and says whether that is new: the last resort.
     """
 
-    def __init__(self, max_tokens: int, max_rows: int | None = None) -> None:
-        self.max_tokens, self.max_rows = max_tokens, max_rows
+    def __init__(
+        self, max_tokens: int, max_rows: int | None = None, recompute: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.max_tokens, self.max_rows, self.recompute = max_tokens, max_rows, recompute
         self._under_way = 0  # responses of the micro-batch that is computed now
         self._notices: list[str] = []
 
@@ -52,22 +63,24 @@ class MicroBatches:
     def retry(self, work: Callable[[], Result], undo: Callable[[], None]) -> Result:
         """Do `work`, which splits batches; where memory runs out, undo it and begin again with half.
 
+        Single responses that do not fit are tried once more without kept activations.
+
         Raises:
-            RuntimeError: memory runs out with single responses, too.
+            RuntimeError: memory runs out with those, too.
         """
         while True:
             try:
                 return work()
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self._under_way <= 1:
+                single = self._under_way <= 1
+                if not is_out_of_memory(error) or (single and not self.recompute()):
                     raise
             undo()  # outside of `except`, which holds the tensors of the failed call
-            self.max_rows = self._under_way // 2
-            self._notices.append(
-                f"memory ran out with {self._under_way} responses computed together: from here on at most "
-                f"{self.max_rows}. The update is the same; a lower micro_batch_tokens, or "
-                "gradient_checkpointing: true, would avoid the second try"
-            )
+            if single:
+                self._notices.append(_RECOMPUTED)
+            else:
+                self.max_rows = self._under_way // 2
+                self._notices.append(_HALVED.format(self._under_way, self.max_rows))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -13,19 +13,28 @@ from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import RolloutEngine, Sampling
 from stateset.rl.rollout.native import NativeEngine
 from stateset.rl.rollout.vllm import VLLMEngine
+from stateset.rl.rollout.vllm_server import VLLMServerEngine
 from stateset.rl.types import Message, Task
 
 
 def engine_for(model: Model, config: Config) -> RolloutEngine:
-    """The engine that `config.rollout_engine` names: the model's own, or vLLM.
+    """The engine that `config.rollout_engine` names: the model's own, or vLLM, here or as a server.
 
     Raises:
         MissingExtraError: vLLM is asked for and not installed.
+        ModelError: no server answers at `config.rollout_server`.
     """
     if config.rollout_engine == "native":
         return model.engine
-    longest = min(config.max_prompt_length + config.max_response_length, model.policy.max_length)
-    return VLLMEngine(model.policy, max_length=longest)
+    longest = longest_row(model.policy, config)
+    if config.rollout_server is None:
+        return VLLMEngine(model.policy, max_length=longest)
+    return VLLMServerEngine(model.policy, config.rollout_server, max_length=longest)
+
+
+def longest_row(policy: Policy, config: Config) -> int:
+    """Most tokens of a prompt with its response."""
+    return min(config.max_prompt_length + config.max_response_length, policy.max_length)
 
 
 class Model:

@@ -31,7 +31,7 @@ NESTED = tuple(f"warm_start.{name}" for name in WarmStart.model_fields)  # flat 
 HOUSE = (
     "model", "reward", "dataset", "eval_dataset", "eval_reward", "objective", "device", "max_minutes",
     "max_cost", "price_per_hour", "retire_pass_rate", "reward_timeout_seconds", "micro_batch_tokens",
-    "rollout_engine", "distributed", "num_gpus", "strategy", "warm_start", *NESTED,
+    "rollout_engine", "rollout_server", "distributed", "num_gpus", "strategy", "warm_start", *NESTED,
 )  # fmt: skip
 
 
