@@ -23,6 +23,7 @@ from stateset.rl.cli import (
     doctor,
     evaluate,
     generate,
+    import_project,
     init,
     plan,
     replay,
@@ -60,6 +61,7 @@ app.command("replay")(replay.replay)
 app.command("rollout-server")(rollout_server.rollout_server)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(import_project.app, name="import")
 
 
 def _show_version(wanted: bool) -> None:

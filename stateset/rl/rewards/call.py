@@ -200,5 +200,7 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 def _name(reward: Any) -> str:
+    if isinstance(reward, RewardFunction) and isinstance(getattr(reward, "name", None), str):
+        return str(reward.name)  # type: ignore[attr-defined]
     named = reward if inspect.isroutine(reward) else type(reward)
     return f"{named.__module__}.{named.__qualname__}"

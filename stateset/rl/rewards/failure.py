@@ -16,3 +16,7 @@ def describe_failure(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or list(frames)
     return f"{said} ({own[-1].filename}:{own[-1].lineno})" if own else said
+
+
+class UnscorableError(Exception):
+    """Nobody can say what a response is worth, and it is not the response's fault."""

@@ -1,0 +1,178 @@
+"""OpenAI's reinforcement fine-tuning jobs: their JSON and rows, read for a project of ours.
+
+OpenAI takes no new such jobs from 6 January 2027. Nothing is dropped in silence: whatever has no counterpart
+here becomes a remark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stateset.rl.data.files import read_rows
+from stateset.rl.errors import ConfigError, DataError
+
+GRADERS = ("string_check", "text_similarity", "score_model", "label_model", "python", "multi")
+LISTED = 5  # problems of a file that an error shows
+# of a job: ours, and what to say about it
+_NUMBERS = {"n_epochs": "epochs", "batch_size": "batch_size", "eval_interval": "eval_every"}
+_UNMAPPED = {
+    "compute_multiplier": "more exploration is a larger rollout_n",
+    "eval_samples": "an evaluation answers every held-out row once, greedily",
+    "reasoning_effort": "an open model has no such switch",
+}
+_OF_THE_JOB = {
+    "suffix": "name the run with output_dir",
+    "integrations": "pass trackers= in Python",
+    "metadata": "keep it in a comment of the project file",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as a project of ours.
+
+    Attributes:
+        grader: its JSON object.
+        settings: ours, by key.
+        remarks: what differs, what has no counterpart, and what to do about it.
+    """
+
+    grader: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    remarks: list[str] = field(default_factory=list)
+
+    def functions(self) -> dict[str, str]:
+        """The source of each `python` grader, by the name under which `openai_grader` looks for it."""
+        inside = self.grader.get("graders")
+        named = inside if isinstance(inside, Mapping) else {str(self.grader.get("name", "")): self.grader}
+        return {key: one["source"] for key, one in named.items() if one.get("type") == "python"}
+
+    def asks_models(self) -> bool:
+        """Whether a grader asks a model."""
+        return any(f'"{kind}"' in json.dumps(self.grader) for kind in ("score_model", "label_model"))
+
+
+def read_job(path: Path, base_learning_rate: float) -> Job:
+    """Read a job: the body of a request, a stored job, its `method`, or a grader alone.
+
+    Args:
+        path: a JSON file.
+        base_learning_rate: what `learning_rate_multiplier` multiplies.
+
+    Raises:
+        ConfigError: it is no JSON, or there is no grader in it.
+    """
+    try:
+        job = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+    job = job if isinstance(job, Mapping) else {}
+    method = _part(_part(job, "method") or job, "reinforcement") or job
+    grader = job if job.get("type") in GRADERS else _part(method, "grader")
+    if grader.get("type") not in GRADERS:
+        raise ConfigError(
+            f"{path} has no grader: give the JSON of a reinforcement fine-tuning job (method.reinforcement."
+            "grader), or a grader alone"
+        )
+    settings, remarks = _settings(job, _part(method, "hyperparameters"), base_learning_rate)
+    return Job(grader=grader, settings=settings, remarks=[*remarks, *_about(job, method, grader)])
+
+
+def _part(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = mapping.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _settings(
+    job: Mapping[str, Any], given: Mapping[str, Any], base_learning_rate: float
+) -> tuple[dict[str, Any], list[str]]:
+    settings: dict[str, Any] = {}
+    remarks = []
+    chosen = {name: value for name, value in given.items() if value not in (None, "auto", "default")}
+    for name, value in chosen.items():
+        if name in _NUMBERS:
+            settings[_NUMBERS[name]] = value
+        elif name == "learning_rate_multiplier":
+            settings["learning_rate"] = base_learning_rate * value
+            remarks.append(
+                f"learning_rate_multiplier {value}: {value} x {base_learning_rate:g}; OpenAI's base is not "
+                "published, so choose the rate on held-out rows"
+            )
+        else:
+            remarks.append(f"{name} {value}: not mapped; {_UNMAPPED.get(name, 'it is unknown here')}")
+    if isinstance(job.get("seed"), int):
+        settings["seed"] = job["seed"]
+    return settings, remarks
+
+
+def _about(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[str, Any]) -> list[str]:
+    remarks = [f"{name}: not mapped; {advice}" for name, advice in _OF_THE_JOB.items() if job.get(name)]
+    if job.get("model"):
+        remarks.append(f"model {job['model']}: its weights are not open; the project trains an open model")
+    if method.get("response_format"):
+        remarks.append(
+            "response_format: nothing forces the form while sampling; say it in the prompts. A response that "
+            "is no JSON, or lacks a field that the grader reads, is graded 0"
+        )
+    text = json.dumps(grader)
+    if "pass_threshold" in text:
+        remarks.append("pass_threshold: grades train as they are; there as here it only counts passes")
+    if "output_tools" in text:
+        remarks.append("sample.output_tools: responses are text, without tool calls, so such grades are 0")
+    if "output_audio" in text:
+        remarks.append("sample.output_audio: responses are text, so such grades are 0")
+    return remarks
+
+
+def read_examples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of ours from a job's file: `prompt`, and the whole row as `item`, which graders read.
+
+    Returns:
+        The rows, and remarks.
+
+    Raises:
+        DataError: rows that cannot be used, with their lines.
+    """
+    rows, problems = [], []
+    ignored: set[str] = set()
+    for row in read_rows(path, str(path)):
+        try:
+            if row.problem:
+                raise DataError(row.problem)
+            rows.append({"prompt": _prompt(row.value), "item": row.value})
+            ignored |= {name for name in ("tools", "parallel_tool_calls") if row.value.get(name)}
+        except DataError as error:
+            problems.append(f"{row.where}: {error}")
+    if problems:
+        more = f"\nand {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        raise DataError("\n".join(problems[:LISTED]) + more)
+    if not rows:
+        raise DataError(f"{path} has no rows")
+    return rows, [
+        f"{name} of {path.name}: not given to the model; its prompts are text" for name in sorted(ignored)
+    ]
+
+
+def _prompt(row: Any) -> list[dict[str, str]]:
+    messages = row.get("messages") if isinstance(row, Mapping) else None
+    if not isinstance(messages, list) or not messages:
+        raise DataError("no `messages`: a row of a fine-tuning file has a list of them")
+    return [_message(message, index) for index, message in enumerate(messages)]
+
+
+def _message(message: Any, index: int) -> dict[str, str]:
+    role = message.get("role") if isinstance(message, Mapping) else None
+    if role not in ("system", "developer", "user", "assistant"):
+        raise DataError(f"messages[{index}] has the role {role!r}: system, developer, user or assistant")
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    texts = [
+        part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+    ]
+    if len(texts) < len(parts):
+        raise DataError(f"messages[{index}] holds something that is no text (an image, a tool call?)")
+    return {"role": "system" if role == "developer" else role, "content": "".join(texts)}

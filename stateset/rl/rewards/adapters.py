@@ -1,0 +1,102 @@
+"""Rewards written for other trainers, as they are: TRL's reward functions, verl's `compute_score`.
+
+    from stateset.rl.rewards.adapters import trl_reward
+    Accuracy = trl_reward(accuracy_reward)      # in reward.py; a project file names it reward:Accuracy
+
+Give the result another name than the function's: a worker process finds the function by its own. OpenAI's
+grader JSON: `openai_graders.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards.reward import RewardFunction
+
+_TRAINER_ONLY = ("completion_ids", "trainer_state", "log_extra", "log_metric", "environments")
+
+
+def trl_reward(function: Callable[..., Any], *, conversational: bool = False) -> RewardFunction:
+    """A TRL reward function: all responses of a group at once, the row's columns beside them.
+
+    It is called with `prompts`, `completions` and each column of the row as lists of one entry a response,
+    and returns one number a response; None leaves it unscored. Coroutine functions work.
+
+    Args:
+        function: as given to TRL's `reward_funcs`.
+        conversational: prompts and completions are lists of messages, as where TRL's data set has them.
+
+    Raises:
+        ConfigError: it needs what only TRL's trainer has.
+    """
+    named = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name in _TRAINER_ONLY and parameter.default is parameter.empty
+    ]
+    if named:
+        raise ConfigError(
+            f"the reward `{_called(function)}` needs {named[0]!r}, which only TRL's trainer has"
+        )
+    kind = _AsyncTRLReward if inspect.iscoroutinefunction(function) else _TRLReward
+    return kind(function, conversational)
+
+
+class _TRLReward(RewardFunction):
+    def __init__(self, function: Callable[..., Any], conversational: bool) -> None:
+        self.function, self.conversational = function, conversational
+        self.name = _called(function)
+
+    def compute(self, completions: Sequence[str], context: Mapping[str, Any]) -> Any:  # type: ignore[override]
+        return self.function(**self._arguments(completions, context))
+
+    def _arguments(self, completions: Sequence[str], context: Mapping[str, Any]) -> dict[str, Any]:
+        messages = context["messages"]
+        row = {name: value for name, value in context.items() if name != "messages"}
+        row["prompts"] = messages if self.conversational else messages[-1]["content"]
+        answers: list[Any] = list(completions)
+        if self.conversational:
+            answers = [[{"role": "assistant", "content": text}] for text in completions]
+        return {name: [value] * len(answers) for name, value in row.items()} | {"completions": answers}
+
+
+class _AsyncTRLReward(_TRLReward):
+    async def compute(self, completions: Sequence[str], context: Mapping[str, Any]) -> Any:  # type: ignore[override]
+        return await self.function(**self._arguments(completions, context))
+
+
+def verl_reward(compute_score: Callable[..., Any]) -> RewardFunction:
+    """A `compute_score(data_source, solution_str, ground_truth, extra_info)` of verl's.
+
+    The row has verl's columns: `data_source`, `reward_model` with `ground_truth` (else `answer`),
+    `extra_info`. It returns a number, or a mapping with `score`, whose other numbers become parts.
+    """
+    return _VerlReward(compute_score)
+
+
+class _VerlReward(RewardFunction):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = _called(function)
+
+    def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Any:
+        model = context.get("reward_model")
+        truth = model.get("ground_truth") if isinstance(model, Mapping) else context.get("answer")
+        result = self.function(
+            data_source=context.get("data_source"), solution_str=response, ground_truth=truth,
+            extra_info=context.get("extra_info"),
+        )  # fmt: skip
+        if not isinstance(result, Mapping):
+            return result
+        if "score" not in result:
+            raise RewardError(f"the reward `{self.name}` returned {result!r}: a mapping has a `score`")
+        numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
+        return result["score"], {name: value for name, value in numbers.items() if name != "score"}
+
+
+def _called(function: Callable[..., Any]) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"

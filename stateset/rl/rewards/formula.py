@@ -1,0 +1,165 @@
+"""Arithmetic over named numbers, parsed and never run as code: `calculate_output` of OpenAI's graders.
+
+Operators by rising precedence: `+ -`, `* /`, unary `-`, and `^` (to the right); functions min, max, abs,
+floor, ceil, exp, sqrt, log; numbers, names and parentheses.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Set
+
+from stateset.rl.errors import ConfigError
+
+Value = Callable[[Mapping[str, float]], float]
+
+_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([^\W\d]\w*)|([-+*/^(),]))")
+_FUNCTIONS: Mapping[
+    str, tuple[Callable[..., float], int | None]
+] = {  # and how many arguments; None: one or more
+    "min": (min, None),
+    "max": (max, None),
+    "abs": (abs, 1),
+    "floor": (math.floor, 1),
+    "ceil": (math.ceil, 1),
+    "exp": (math.exp, 1),
+    "sqrt": (math.sqrt, 1),
+    "log": (math.log, 1),
+}
+_DEEPEST = 50  # parentheses within parentheses
+
+
+class Formula:
+    """A formula that was checked, ready to be computed.
+
+    Args:
+        text: such as `0.5 * name + 0.5 * min(email, 1)`.
+        names: the numbers that it may use.
+
+    Raises:
+        ConfigError: it does not parse, or uses another name; says where.
+    """
+
+    def __init__(self, text: str, names: Set[str]) -> None:
+        self.text, self._names = text, names
+        self._tokens = self._split()
+        self._next = self._depth = 0
+        self._value = self._sum()
+        if self._next < len(self._tokens):
+            raise self._error("an operator is missing before {}")
+
+    def __call__(self, values: Mapping[str, float]) -> float:
+        """Compute it.
+
+        Raises:
+            ArithmeticError, ValueError: a division by zero, a root of what has none, an overflow.
+        """
+        number = self._value(values)
+        if isinstance(number, complex) or not math.isfinite(number):
+            raise ValueError(f"{self.text} is {number}")
+        return float(number)
+
+    def _split(self) -> list[tuple[str, int]]:
+        tokens, at = [], 0
+        text = self.text.rstrip()
+        while at < len(text):
+            found = _TOKEN.match(text, at)
+            if found is None:
+                rest = text[at:].lstrip()
+                raise ConfigError(f"the formula {self.text!r} has {rest[0]!r}, which it cannot use")
+            tokens.append((found[0].strip(), at))
+            at = found.end()
+        return tokens
+
+    def _peek(self, ahead: int = 0) -> str:
+        at = self._next + ahead
+        return self._tokens[at][0] if at < len(self._tokens) else ""
+
+    def _take(self) -> str:
+        token = self._peek()
+        self._next += 1
+        return token
+
+    def _error(self, problem: str) -> ConfigError:
+        at = self._tokens[self._next][1] if self._next < len(self._tokens) else len(self.text)
+        place = repr(self._peek()) if self._peek() else "its end"
+        return ConfigError(f"the formula {self.text!r}, character {at + 1}: {problem.format(place)}")
+
+    def _sum(self) -> Value:
+        return self._chain(self._product, {"+": operator.add, "-": operator.sub})
+
+    def _product(self) -> Value:
+        return self._chain(self._signed, {"*": operator.mul, "/": operator.truediv})
+
+    def _chain(self, part: Callable[[], Value], operations: Mapping[str, Callable[..., float]]) -> Value:
+        value = part()
+        while self._peek() in operations:
+            value = _apply(operations[self._take()], value, part())
+        return value
+
+    def _signed(self) -> Value:
+        if self._peek() not in ("-", "+"):
+            return self._power()
+        self._deeper()
+        sign, value = self._take(), self._signed()
+        self._depth -= 1
+        return _apply(operator.neg, value) if sign == "-" else value
+
+    def _power(self) -> Value:
+        base = self._operand()
+        if self._peek() != "^":
+            return base
+        self._take()
+        self._deeper()
+        value = _apply(operator.pow, base, self._signed())
+        self._depth -= 1
+        return value
+
+    def _operand(self) -> Value:
+        token = self._peek()
+        if token == "(":
+            return self._inside()[0]
+        if token[:1].isdigit() or token[:1] == ".":
+            number = float(self._take())
+            return lambda _: number
+        if not token.isidentifier():
+            raise self._error("a number, a name or ( is missing before {}")
+        if token in _FUNCTIONS and self._peek(1) == "(":
+            return self._call()
+        if token not in self._names:
+            known = ", ".join(sorted(self._names)) or "none"
+            raise self._error(f"{{}} is no grader's name (there are: {known})")
+        self._take()
+        return lambda values: values[token]
+
+    def _call(self) -> Value:
+        function, count = _FUNCTIONS[self._peek()]
+        name = self._take()
+        arguments = self._inside(many=True)
+        if count is not None and len(arguments) != count:
+            raise self._error(f"{name} takes one number, not {len(arguments)}, before {{}}")
+        return _apply(function, *arguments)
+
+    def _inside(self, many: bool = False) -> list[Value]:
+        self._deeper()
+        self._take()
+        values = [self._sum()]
+        while many and self._peek() == ",":
+            self._take()
+            values.append(self._sum())
+        if self._peek() != ")":
+            raise self._error(") is missing before {}")
+        self._take()
+        self._depth -= 1
+        return values
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._error("it is nested too deeply at {}")
+
+
+def _apply(function: Callable[..., float], *parts: Value) -> Value:
+    return lambda values: function(*(part(values) for part in parts))

@@ -1,0 +1,159 @@
+"""`stateset-rl import openai-rft`: a job becomes a project that plans, scores and says what differs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_openai_graders import load
+from typer.testing import CliRunner
+
+from stateset.rl.cli.app import app
+from stateset.rl.config.load import load_config
+from stateset.rl.data.load import load_tasks
+from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.rewards.resolve import resolve_reward
+
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "r", "schema": {"type": "object"}}}
+ROW = {
+    "messages": [
+        {"role": "developer", "content": [{"text": "Answer "}, {"type": "text", "text": "shortly."}]},
+        {"role": "user", "content": "Where is the Louvre?"},
+    ],
+    "reference_answer": "Paris",
+    "id": "kept-as-it-is",
+}  # fmt: skip
+
+
+def job(grader: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    hyperparameters = {
+        "n_epochs": 3, "batch_size": 4, "eval_interval": 5, "learning_rate_multiplier": 2.0,
+        "compute_multiplier": 1.5, "eval_samples": "auto", "reasoning_effort": "medium",
+    }  # fmt: skip
+    return {
+        "model": "o4-mini-2025-04-16", "training_file": "file-1", "validation_file": "file-2", "seed": 7,
+        "suffix": "support", "metadata": {},
+        "method": {
+            "type": "reinforcement",
+            "reinforcement": {
+                "grader": grader, "response_format": SCHEMA, "hyperparameters": hyperparameters,
+            },
+        },
+    } | changes  # fmt: skip
+
+
+def bring(folder: Path, given: Any, rows: list[Any] | None = None, *further: str) -> Any:
+    (folder / "job.json").write_text(json.dumps(given))
+    for name in ("train.jsonl", "valid.jsonl"):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows or [ROW]))
+    paths = [str(folder / name) for name in ("job.json", "train.jsonl", "valid.jsonl")]
+    result = CliRunner().invoke(app, ["import", "openai-rft", *paths, "--out", str(folder / "new"), *further])
+    if isinstance(result.exception, Exception) and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_job_becomes_a_project(tmp_path: Path) -> None:
+    result = bring(tmp_path, job(load("string_check")))
+    out = tmp_path / "new"
+    assert {path.name for path in out.iterdir()} == {
+        "project.yaml", "reward.py", "grader.json", "train.jsonl", "valid.jsonl",
+    }  # fmt: skip
+    config = load_config(out / "project.yaml")
+    assert (config.epochs, config.batch_size, config.eval_every, config.seed) == (3, 4, 5, 7)
+    assert config.learning_rate == pytest.approx(2e-6)
+    assert config.model == "smollm2-135m"
+    [task] = load_tasks(str(config.dataset))
+    assert task.prompt == (
+        {"role": "system", "content": "Answer shortly."}, {"role": "user", "content": "Where is the Louvre?"},
+    )  # fmt: skip
+    reward, path = resolve_reward(str(config.reward), out)
+    assert path == out / "reward.py"
+    assert reward.compute("", "In Paris.", {**task.context, "messages": []}).total == 1.0
+    for said in (
+        "model o4-mini-2025-04-16: its weights are not open", "compute_multiplier 1.5: not mapped",
+        "reasoning_effort medium: not mapped", "learning_rate_multiplier 2.0: 2.0 x 1e-06",
+        "response_format: nothing forces the form", "suffix: not mapped",
+    ):  # fmt: skip
+        assert said in result.stderr
+        assert f"# - {said}" in (out / "project.yaml").read_text()
+    assert "metadata" not in result.stderr, "it was empty"
+    assert "eval_samples" not in result.stderr, "auto asks for nothing"
+
+
+def test_python_graders_become_modules_and_models_get_a_judge(tmp_path: Path) -> None:
+    bring(
+        tmp_path,
+        job(load("multi_judge_and_reference")),
+        None,
+        "--model",
+        "Qwen/Qwen3-0.6B",
+    )
+    out = tmp_path / "new"
+    source = load("multi_judge_and_reference")["graders"]["expected_score"]["source"]
+    assert (out / "grader_expected_score.py").read_text() == source
+    reward, _ = resolve_reward("reward:Grader", out)
+    assert reward._given[2].ledger == out / "judge.sqlite"
+    assert reward._given[1]["expected_score"](None, {"expected_judge_score": "3"}) == 3
+    assert yaml.safe_load((out / "project.yaml").read_text())["model"] == "Qwen/Qwen3-0.6B"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        load("string_check"),
+        {"type": "reinforcement", "reinforcement": {"grader": load("string_check")}},
+        {"grader": load("string_check")},
+        job(load("string_check"), object="fine_tuning.job", id="ftjob-1", status="succeeded"),
+    ],
+)
+def test_a_job_has_several_forms(tmp_path: Path, given: Any) -> None:
+    assert bring(tmp_path, given).exit_code == 0
+    assert json.loads((tmp_path / "new/grader.json").read_text()) == load("string_check")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "has no grader"),
+        ({"method": {"type": "supervised"}}, "has no grader"),
+        (job({"type": "regex"}), "has no grader"),
+        (job(load("string_check") | {"operation": "contains"}), "operation is 'contains'"),
+        (
+            job({"type": "text_similarity", "evaluation_metric": "cosine", "input": "", "reference": ""}),
+            "cosine",
+        ),
+    ],
+)
+def test_a_job_that_cannot_be_graded_writes_nothing(tmp_path: Path, given: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        bring(tmp_path, given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_rows_that_cannot_be_used_are_named_by_line(tmp_path: Path) -> None:
+    image = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}
+    rows = [ROW, {"prompt": "x"}, {"messages": [{"role": "tool", "content": "x"}]}, image, "text", *[{}] * 4]
+    with pytest.raises(DataError) as error:
+        bring(tmp_path, job(load("string_check")), rows)
+    lines = str(error.value).splitlines()
+    assert "train.jsonl:2: no `messages`" in lines[0]
+    assert "train.jsonl:3: messages[0] has the role 'tool'" in lines[1]
+    assert "train.jsonl:4: messages[0] holds something that is no text" in lines[2]
+    assert lines[-1] == "and 3 more"
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    bring(tmp_path, job(load("string_check")))
+    with pytest.raises(ConfigError, match="is not empty, and nothing is overwritten"):
+        bring(tmp_path, job(load("string_check")))
+
+
+def test_tools_are_told(tmp_path: Path) -> None:
+    result = bring(tmp_path, job(load("multi_tool_call")), [ROW | {"tools": [{"type": "function"}]}])
+    assert "sample.output_tools: responses are text" in result.stderr
+    assert "tools of train.jsonl: not given to the model" in result.stderr

@@ -1,0 +1,182 @@
+"""A judge behind an endpoint that misbehaves: nothing is guessed, and the budget holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judge_server import JudgeServer, Script, completion, serving
+
+from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards import judge as module
+from stateset.rl.rewards.failure import UnscorableError
+from stateset.rl.rewards.judge import Judge, Spent
+
+SCHEMA = {"type": "object", "properties": {"result": {"type": "number"}}}
+GOOD = json.dumps({"steps": [], "result": 0.5})
+
+
+def judge(server: JudgeServer, tmp_path: Path, **settings: Any) -> Judge:
+    given = {"model": "m", "api_key": "k", "timeout_seconds": 5.0} | settings
+    return Judge(base_url=server.url, ledger=tmp_path / "judge.sqlite", **given)
+
+
+def ask(asked: Judge, *texts: str) -> Sequence[Any]:
+    """The answers, or what was raised instead."""
+
+    async def together() -> list[Any]:
+        questions = (asked.ask([{"role": "user", "content": text}], SCHEMA, {}) for text in texts)
+        return await asyncio.gather(*questions, return_exceptions=True)
+
+    return asyncio.run(together())
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_pause", lambda number, asked: 0.0)
+
+
+def test_a_question_is_asked_once_and_paid_once(tmp_path: Path) -> None:
+    with serving(lambda number, order: GOOD) as server:
+        asked = judge(server, tmp_path, price=(1.0, 2.0))
+        assert ask(asked, "one") == [{"steps": [], "result": 0.5}]
+        assert ask(asked, "one", "two") == [{"steps": [], "result": 0.5}] * 2
+        assert ask(judge(server, tmp_path, price=(1.0, 2.0)), "two"), "a resumed run finds it"
+        assert len(server.orders) == 2
+        assert asked.spent() == Spent(2, 60, pytest.approx(2 * (20 * 1.0 + 10 * 2.0) / 1e6))
+        [order, _] = server.orders
+    assert order["model"] == "m"
+    assert order["messages"] == [{"role": "user", "content": "one"}]
+    assert order["response_format"]["json_schema"] == {"name": "grade", "strict": True, "schema": SCHEMA}
+    assert server.keys[0] == "Bearer k"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_or_broken_endpoint_is_asked_again(tmp_path: Path, status: int) -> None:
+    with serving(lambda number, order: GOOD if number == 3 else (status, {"error": "later"})) as server:
+        asked = judge(server, tmp_path)
+        assert ask(asked, "one") == [{"steps": [], "result": 0.5}]
+        assert len(server.orders) == 3
+        calls = 1 if status == 429 else 3
+        assert asked.spent().calls == calls, "what may have been computed counts"
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "calls"),
+    [
+        (lambda number, order: (500, {"error": "broken"}), "did not answer: InternalServerError", 5),
+        (lambda number, order: (409, {"error": "conflict"}), "did not answer: ConflictError", 1),
+        (lambda number, order: 3.0, "did not answer: APITimeoutError", 1),
+        (lambda number, order: (200, b"<html>proxy</html>"), "did not answer: JSONDecodeError", 1),
+        (lambda number, order: (200, b'"text"'), "an empty answer", 1),
+        (lambda number, order: "sure, I would say 0.9", "no JSON object: 'sure", 1),
+        (lambda number, order: "[0.9]", "no JSON object", 1),
+        (lambda number, order: (200, completion(None, refusal="I cannot")), "refused: I cannot", 1),
+        (lambda number, order: (200, completion("")), "an empty answer", 1),
+        (lambda number, order: (200, completion('{"res', cut=True)), "cut off: raise max_output", 1),
+        (lambda number, order: (200, completion("x") | {"choices": []}), "an empty answer", 1),
+    ],
+)
+def test_no_answer_is_never_a_grade(tmp_path: Path, script: Script, said: str, calls: int) -> None:
+    with serving(script) as server:
+        [error] = ask(judge(server, tmp_path, timeout_seconds=1.0), "one")
+        assert isinstance(error, UnscorableError), error
+        assert said in str(error)
+        assert len(server.orders) == calls
+        ask(judge(server, tmp_path, timeout_seconds=1.0), "one")
+        assert len(server.orders) == 2 * calls, "and is not remembered"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_call_that_can_never_work_ends_the_run(tmp_path: Path, status: int) -> None:
+    with serving(lambda number, order: (status, {"error": {"message": "no such model"}})) as server:
+        [error] = ask(judge(server, tmp_path), "one")
+    assert isinstance(error, RewardError)
+    assert "refused the call" in str(error)
+    assert "no such model" in str(error)
+
+
+def test_the_budget_is_never_passed(tmp_path: Path) -> None:
+    with serving(lambda number, order: GOOD) as server:
+        asked = judge(server, tmp_path, max_calls=3)
+        found = ask(asked, *map(str, range(10)))
+        assert len(server.orders) == 3
+        errors = [error for error in found if isinstance(error, Exception)]
+        assert len(errors) == 7
+        assert all(isinstance(error, RewardError) for error in errors)
+        assert "3 of 3 calls are used, and the next call may take 1. Raise max_calls" in str(errors[0])
+        assert asked.spent().calls == 3
+        again = ask(judge(server, tmp_path, max_calls=3), "new")
+        assert isinstance(again[0], RewardError), "a resumed run has spent it already"
+
+
+@pytest.mark.parametrize(("name", "limit"), [("tokens", 3000), ("money", 0.003)])
+def test_the_worst_case_is_reserved_before_the_call(tmp_path: Path, name: str, limit: float) -> None:
+    """Each call may write 1,000 tokens; answers are far shorter, and that is known afterwards."""
+    with serving(lambda number, order: GOOD) as server:
+        settings = {f"max_{name}": limit, "max_output_tokens": 1000, "price": (1.0, 1.0), "concurrency": 1}
+        asked = judge(server, tmp_path, **settings)
+        found = ask(asked, *map(str, range(100)))
+        worst = 1000 + 200
+        assert len(server.orders) > limit * (1 if name == "tokens" else 1e6) / worst, (
+            "the unused is given back"
+        )
+        assert any(isinstance(error, RewardError) for error in found)
+        assert getattr(asked.spent(), name) <= limit
+        assert all(order["max_completion_tokens"] == 1000 for order in server.orders)
+
+
+def test_an_endpoint_that_fails_in_a_row_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    with serving(lambda number, order: (500, {}) if number <= 3 else GOOD) as server:
+        settings: dict[str, Any] = {"tries": 1, "breaks_after": 3, "concurrency": 1}
+        found = ask(judge(server, tmp_path, rests_seconds=60.0, **settings), *map(str, range(6)))
+        assert len(server.orders) == 3
+        assert "left alone" in str(found[-1])
+        found = ask(judge(server, tmp_path, rests_seconds=1e-9, **settings), *map(str, range(6)))
+        assert found[-1] == {"steps": [], "result": 0.5}, "it is tried again"
+
+
+def test_no_more_calls_at_a_time_than_asked_for(tmp_path: Path) -> None:
+    under_way, most = [0], [0]
+
+    def count(number: int, order: dict[str, Any]) -> Any:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        asyncio.run(asyncio.sleep(0.05))
+        under_way[0] -= 1
+        return GOOD
+
+    with serving(count) as server:
+        ask(judge(server, tmp_path, concurrency=2), *map(str, range(8)))
+    assert most[0] == 2
+
+
+def test_thirty_percent_faults_leave_no_guess(tmp_path: Path) -> None:
+    faults = [(429, {}), (500, {}), (200, b"\\x00"), "garbage", (200, completion(None, refusal="no")), 1.5]
+
+    def script(number: int, order: dict[str, Any]) -> Any:
+        return faults[number % len(faults)] if number % 10 in (1, 4, 7) else GOOD
+
+    with serving(script) as server:
+        asked = judge(server, tmp_path, timeout_seconds=1.0, max_calls=200, breaks_after=100)
+        found = ask(asked, *map(str, range(60)))
+        assert asked.spent().calls <= len(server.orders)
+    good = [answer for answer in found if answer == {"steps": [], "result": 0.5}]
+    lost = [error for error in found if isinstance(error, UnscorableError)]
+    assert len(good) + len(lost) == 60
+    assert len(good) >= 40
+    assert lost
+
+
+def test_what_cannot_be_a_judge_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_money needs its price"):
+        Judge(max_money=1.0)
+    with pytest.raises(ConfigError, match="tries is 0"):
+        Judge(tries=0)
+    [error] = ask(Judge(), "one")
+    assert isinstance(error, ConfigError)
+    assert "no model" in str(error)
