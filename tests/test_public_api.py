@@ -18,6 +18,7 @@ PUBLIC = [
     "CustomerSatisfactionReward",
     "CustomerServiceReward",
     "GRPOTrainer",
+    "MultiObjectiveReward",
     "RewardFunction",
     "Score",
     "Verifier",
@@ -33,7 +34,6 @@ PUBLIC = [
     "verify_math",
 ]
 LATER = [
-    "MultiObjectiveReward",
     "deploy_to_production",
     "evaluate",
     "evaluate_models",

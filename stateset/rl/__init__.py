@@ -32,6 +32,7 @@ __all__ = [
     "CustomerSatisfactionReward",
     "CustomerServiceReward",
     "GRPOTrainer",
+    "MultiObjectiveReward",
     "RewardFunction",
     "Score",
     "Verifier",
@@ -51,6 +52,7 @@ _HOMES = {
     "CustomerSatisfactionReward": "rewards.service",
     "CustomerServiceReward": "rewards.service",
     "GRPOTrainer": "trainer",
+    "MultiObjectiveReward": "rewards.combine",
     "RewardFunction": "rewards.reward",
     "Score": "types",
     "Verifier": "verifiers.verifier",
@@ -66,7 +68,6 @@ _HOMES = {
     "verify_math": "verifiers.answers",
 }
 _LATER = (
-    "MultiObjectiveReward",
     "deploy_to_production",
     "evaluate",
     "evaluate_models",

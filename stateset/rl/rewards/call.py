@@ -3,14 +3,16 @@
 An object's `compute(prompt, response, context)` wins over its `calculate(response, context)`;
 `compute(response, context)` works too. A function is called by its parameter names: prompt (or question),
 response (or answer: the model's, the gold is `context["answer"]`), context, verified, completions. With
-`completions` it is batched: it gets all responses of a group and returns one value each. Whatever does
-not fit is refused here, before anything is sampled.
+`completions` it is batched: it gets all responses of a group and returns one value each. So does an object's
+`score_group(responses, contexts)`, which wins over the others. Whatever does not fit is refused here, before
+anything is sampled.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +32,7 @@ _MEANING = {
     "verified": "verified",
     "completions": "completions",
 }
+_GROUP = {"responses": "completions", "contexts": "contexts"}
 _METHOD_ORDER = {2: ("response", "context"), 3: ("prompt", "response", "context")}
 
 
@@ -53,7 +56,8 @@ class RewardCall:
         self.name = _name(reward)
         self.bounds = _bounds(reward, self.name)
         self.weights = _weights(reward)
-        self._meanings = _meanings(self.function, self.name, is_method)
+        whole_group = not isinstance(reward, type) and hasattr(reward, "score_group")
+        self._meanings = _GROUP if whole_group else _meanings(self.function, self.name, is_method)
         self._verify = make_verifier(verifier) if verifier is not None else None
         self.batched = "completions" in self._meanings.values()
         self.is_async = _is_async(self.function)
@@ -82,6 +86,10 @@ class RewardCall:
             "context": context,
             "verified": verified,
             "completions": [sample.response for sample in unit],
+            "contexts": [
+                context | ({"verified": verdict} if self._verify else {})
+                for _, verdict in itertools.zip_longest(unit, verdicts)
+            ],
         }
         return {parameter: values[meaning] for parameter, meaning in self._meanings.items()}
 
@@ -125,6 +133,8 @@ def _entry(reward: Any) -> tuple[Callable[..., Any], bool]:
     """Return the function to call, and whether it is a method with an order of its own."""
     if isinstance(reward, type):
         raise ConfigError(f"the reward is the class {reward.__name__}: give an instance, {reward.__name__}()")
+    if callable(getattr(reward, "score_group", None)):
+        return reward.score_group, True
     compute = getattr(reward, "compute", None)
     if callable(compute) and getattr(compute, "__func__", None) is not RewardFunction.compute:
         return compute, True

@@ -1,0 +1,172 @@
+"""Rewards made of rewards, through the scorer that training uses."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from test_openai_graders import answered
+
+from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.combine import MultiObjectiveReward, RandomReward, RoutedReward, WeightedReward
+from stateset.rl.rewards.score import RewardScorer
+from stateset.rl.rewards.service import CustomerServiceReward
+from stateset.rl.types import Score, Task
+
+
+def right(response, context):
+    return float("refund" in response)
+
+
+def short(response):
+    return 1.0 if len(response) < 20 else 0.0
+
+
+def unsure(response):
+    return None if "?" in response else 1.0
+
+
+def counted(r, c):
+    return float(r.count("a"))
+
+
+def others(r, c):
+    return float(r.count("b"))
+
+
+def batched(completions):
+    return [float(len(completion)) for completion in completions]
+
+
+async def waits(response):
+    return float(len(response))
+
+
+def never_wrong(question, answer):
+    return "wrong" not in answer
+
+
+def scores(reward: Any, responses: list[str], verifier: Any = None, **context: Any) -> list[Score]:
+    with RewardScorer(reward, verifier=verifier) as scorer:
+        assert scorer.notice is None, "it travels to a worker process"
+        [scored] = scorer.score(answered(Task(id="t", prompt="Money back?", context=context), responses))
+    return list(scored.scores)
+
+
+def totals(reward: Any, responses: list[str], **given: Any) -> list[float | None]:
+    return [score.total for score in scores(reward, responses, **given)]
+
+
+TEXTS = ["refund", "no", "a refund of everything that you paid", "sorry that this took so long for you"]
+
+
+def test_weights() -> None:
+    reward = WeightedReward({"right": (0.8, right), "short": (0.2, short)})
+    assert totals(reward, TEXTS) == [1.0, 0.2, 0.8, 0.0]
+    assert scores(reward, TEXTS)[2].parts == {"right": 1.0, "short": 0.0}
+    assert RewardCall(reward).weights == {"right": 0.8, "short": 0.2}, "gdpo finds them"
+
+
+def test_the_easy_part_counts_only_if_the_hard_one_is_met() -> None:
+    reward = WeightedReward({"right": (0.8, right), "short": (0.2, short)}, only_if={"short": "right"})
+    assert totals(reward, TEXTS) == [1.0, 0.0, 0.8, 0.0]
+    assert scores(reward, TEXTS)[1].parts == {"right": 0.0, "short": 0.0}, "as it counted"
+
+
+@pytest.mark.parametrize(("reward", "expected"), [(batched, [6.5, 2.0]), (waits, [6.5, 2.0])])
+def test_parts_may_be_batched_or_wait(reward: Any, expected: list[float]) -> None:
+    combined = WeightedReward({"right": (0.5, right), "length": (1.0, reward)})
+    assert totals(combined, TEXTS[:2]) == expected
+    assert totals(WeightedReward({"inner": (2.0, combined)}), TEXTS[:2]) == [2 * value for value in expected]
+
+
+def test_what_a_part_cannot_score_is_unscored() -> None:
+    first, second = scores(WeightedReward({"a": (1.0, unsure), "b": (1.0, short)}), ["what?", "yes"])
+    assert (first.total, first.reason) == (None, "a: the reward returned None")
+    assert second.total == 2.0
+
+
+def test_bounds_follow_from_the_parts() -> None:
+    service, random = CustomerServiceReward(), RandomReward()
+    assert WeightedReward({"a": (2.0, service), "b": (-1.0, random)}).bounds == (-1.0, 2.0)
+    assert WeightedReward({"a": (2.0, service), "b": (1.0, short)}).bounds is None
+
+
+def test_the_pareto_bonus_of_a_group() -> None:
+    reward = MultiObjectiveReward({"as": (1.0, counted), "bs": (0.5, others)}, bonus=0.2)
+    texts = ["aaa", "bbbb", "ab", "aab", "", "aaa"]
+    found = scores(reward, texts)
+    # weighed (as, bs): (3,0) (0,2) (1,.5) (2,.5) (0,0) (3,0); the sums' median is 2.25: (0,2) is not eligible
+    assert [score.parts["pareto_bonus"] for score in found] == pytest.approx([0.1, 0, 0, 0.2, 0, 0.1])
+    assert [score.total for score in found] == pytest.approx([3.1, 2.0, 1.5, 2.7, 0.0, 3.1])
+    assert found[3].parts == {"as": 2.0, "bs": 0.5, "pareto_bonus": 0.2}
+
+
+def test_a_verifier_says_who_may_have_the_bonus() -> None:
+    reward = MultiObjectiveReward({"as": (1.0, counted), "bs": (1.0, others)})
+    found = scores(reward, ["aaa wrong", "bb"], verifier=never_wrong)
+    assert [score.parts["pareto_bonus"] for score in found] == [0.0, 0.2], "the wrong one is optimal, too"
+
+
+def test_one_response_alone_has_nothing_to_compare_with() -> None:
+    reward = MultiObjectiveReward(objectives={"as": (1.0, counted), "short": (0.5, lambda r, c: short(r))})
+    score = reward.compute("aa", {})
+    assert (score.total, score.parts) == (2.5, {"as": 2.0, "short": 0.5, "pareto_bonus": 0.0})
+    assert reward.compute("a question", "aa", {}) == score
+    assert not reward.is_pareto_optimal({"as": 2.0, "short": 0.5})
+    assert reward.is_pareto_optimal({"as": 2.0}, [{"as": 2.0}, {"as": 1.0}])
+    assert not reward.is_pareto_optimal({"as": 1.0}, [{"as": 2.0}, {"as": 1.0}])
+
+
+def test_objectives_may_be_rewards_of_any_kind() -> None:
+    reward = MultiObjectiveReward({"service": (1.0, CustomerServiceReward()), "length": (0.0, waits)})
+    assert len(totals(reward, TEXTS)) == 4
+    unscored = totals(
+        MultiObjectiveReward({"a": (1.0, unsure_by_place), "b": (1.0, counted)}), ["?", "a", "aa"]
+    )
+    assert unscored == [None, 2.0, pytest.approx(3.2)], "the group of the scored ones"
+
+
+def unsure_by_place(r, c):
+    return unsure(r)
+
+
+def test_rows_go_to_the_reward_of_their_column() -> None:
+    reward = RoutedReward("kind", {"refund": right, "chat": short})
+    assert totals(reward, TEXTS, kind="refund") == [1.0, 0.0, 1.0, 0.0]
+    assert totals(reward, TEXTS, kind="chat") == [1.0, 1.0, 0.0, 0.0]
+    with pytest.raises(RewardError, match="'kind' is 'math', and there are rewards for refund, chat"):
+        totals(reward, TEXTS, kind="math")
+
+
+def test_a_random_reward_is_a_control() -> None:
+    found = totals(RandomReward(), [str(i) for i in range(200)])
+    assert found == totals(RandomReward(), [str(i) for i in range(200)])
+    assert found != totals(RandomReward(seed=1), [str(i) for i in range(200)])
+    assert 0.4 < sum(value or 0 for value in found) / 200 < 0.6
+    assert len(set(found)) == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: WeightedReward({}), "there are no parts"),
+        (lambda: WeightedReward({"a": right}), "the part 'a' is"),
+        (lambda: WeightedReward({"a": (float("nan"), right)}), "give .weight, reward"),
+        (lambda: WeightedReward({"a": (1.0, 3)}), "is no reward"),
+        (lambda: WeightedReward({"a": (1.0, right)}, only_if={"a": "b"}), "only_if names 'b'"),
+        (lambda: MultiObjectiveReward({}), "there are no parts"),
+        (lambda: RoutedReward("kind", {}), "no rewards to choose from"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(make: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make()
+
+
+def test_they_pickle_as_they_were_made() -> None:
+    reward = WeightedReward({"right": (0.8, right), "n": (0.2, batched)}, only_if={"n": "right"}, passes=0.7)
+    again = pickle.loads(pickle.dumps(reward))
+    assert (again.weights, again.only_if, again.passes) == (reward.weights, reward.only_if, 0.7)
