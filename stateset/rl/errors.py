@@ -41,6 +41,10 @@ class MissingExtraError(StatesetRLError):
     exit_code = 4
 
 
+class SandboxError(StatesetRLError):
+    """Code of a model cannot be run safely here, so none was run."""
+
+
 class CheckpointError(StatesetRLError):
     """A checkpoint could not be written or read."""
 

@@ -1,0 +1,176 @@
+"""A small clean process that forks one child a case; the child gives up its rights, then runs the code.
+
+Run by its path with `python -I -S -B`, standard library only. It knows nothing of a case: the request goes
+from the trainer straight to the child, and so does the answer. Over the socket at descriptor 0: one byte with
+two descriptors begins a child and is answered with its process id; one byte without reaps it and is answered
+with its wait status and its peak of memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import socket
+import struct
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, NoReturn
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_PRELOADED = (
+    "abc", "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum",
+    "fractions", "functools", "hashlib", "heapq", "itertools", "math", "operator", "random", "re",
+    "statistics", "string", "textwrap", "types", "typing",
+)  # fmt: skip
+_LONGEST_DETAIL = 500
+READY = b"+"  # written before the code runs, which cannot take it back
+
+
+def main() -> NoReturn:
+    """Serve until the other end of the socket closes."""
+    sys.path.insert(0, _FOLDER)
+    import kernel  # type: ignore[import-not-found]
+
+    sys.path.remove(_FOLDER)
+    settings = json.loads(sys.argv[1])
+    for name in (*_PRELOADED, *settings["preload"]):
+        __import__(name)
+    gc.collect()
+    gc.freeze()
+    control = socket.socket(fileno=0)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        if not message:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            _child(kernel, settings, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.sendall(struct.pack("q", pid))
+        if not control.recv(1):
+            os._exit(0)
+        _, status, usage = os.wait4(pid, 0)
+        control.sendall(struct.pack("qq", status, usage.ru_maxrss))
+
+
+def _child(kernel: ModuleType, settings: dict[str, Any], given: int, answer: int) -> NoReturn:
+    """Give up every right, read the request, run it, write one frame."""
+    try:
+        os.setsid()
+        os.chdir("/")
+        os.environ.clear()
+        os.dup2(given, 62)
+        os.dup2(answer, 63)
+        os.closerange(0, 62)
+        os.closerange(64, os.sysconf("SC_OPEN_MAX"))
+        os.dup2(62, 3)
+        os.dup2(63, 4)
+        os.closerange(5, 64)
+        kernel.take_privileges()
+        kernel.limit(memory_bytes=settings["memory_bytes"], cpu_seconds=settings["cpu_seconds"])
+        kernel.read_only(settings["readable"])
+        kernel.filter_calls()
+    except BaseException as error:  # a sandbox that is not complete runs nothing
+        _write(4, f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
+    _write(4, READY)
+    _write(4, json.dumps(_run(_read(3), settings["output_bytes"])).encode())
+    os._exit(0)
+
+
+def _run(request: dict[str, Any], output_bytes: int) -> dict[str, Any]:
+    """The value of `entry(*args)`, or what a whole program printed, tagged by type."""
+    printed = _Bounded(output_bytes)
+    sys.stdin, sys.stdout, sys.stderr = io.StringIO(request["stdin"]), printed, _Bounded(output_bytes)
+    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    try:
+        exec(compile(request["source"], "<solution>", "exec"), names)
+        if request["entry"] is None:
+            return {"value": tagged(printed.getvalue())}
+        function = names.get(request["entry"])
+        if not callable(function):
+            return {"reason": "no-entry", "detail": f"the code defines no function {request['entry']}"}
+        return {"value": tagged(function(*map(plain, request["args"])))}
+    except MemoryError:
+        return {"reason": "memory", "detail": "MemoryError"}
+    except _TooMuchError:
+        return {"reason": "output", "detail": "it printed more than is allowed"}
+    except BaseException as error:
+        return {"reason": "raised", "detail": _described(error)}
+
+
+def _described(error: BaseException) -> str:
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<solution>"
+    ]
+    where = f", line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}: {str(error)[:_LONGEST_DETAIL]}{where}"
+
+
+def tagged(value: Any, depth: int = 0) -> Any:
+    """JSON that keeps types apart; anything else than plain data is an error."""
+    if depth > 50:
+        raise ValueError("the result is nested too deeply")
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value if kind is not int or abs(value) < 2**63 else {"int": str(value)}
+    if kind is float:
+        return {"float": value.hex()}
+    if kind in (list, tuple, set, frozenset):
+        items = sorted(value, key=repr) if kind in (set, frozenset) else value
+        return {kind.__name__: [tagged(item, depth + 1) for item in items]}
+    if kind is dict:
+        return {"dict": [[tagged(key, depth + 1), tagged(item, depth + 1)] for key, item in value.items()]}
+    raise TypeError(f"the result is a {kind.__name__}: return numbers, text, lists, tuples, sets and dicts")
+
+
+def plain(value: Any) -> Any:
+    """The inverse of `tagged`."""
+    if not isinstance(value, dict):
+        return value
+    [(kind, inside)] = value.items()
+    if kind == "int":
+        return int(inside)
+    if kind == "float":
+        return float.fromhex(inside)
+    if kind == "dict":
+        return {plain(key): plain(item) for key, item in inside}
+    return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](map(plain, inside))
+
+
+class _TooMuchError(Exception):
+    """More was printed than is allowed."""
+
+
+class _Bounded(io.StringIO):
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+
+    def write(self, text: str) -> int:
+        self._left -= len(text)
+        if self._left < 0:
+            raise _TooMuchError
+        return super().write(text)
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    parts = []
+    while part := os.read(descriptor, 2**16):
+        parts.append(part)
+    os.close(descriptor)
+    found: dict[str, Any] = json.loads(b"".join(parts))
+    return found
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+if __name__ == "__main__":
+    main()

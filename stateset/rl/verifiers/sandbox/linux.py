@@ -1,0 +1,211 @@
+"""The Linux tier: a forked child a case, without rights, without root, without a dependency.
+
+The parent keeps the clock, the limit of what comes out, and the kill. It talks to the child over two pipes
+and believes one frame of JSON; the exit status only explains why there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from stateset.rl.errors import SandboxError
+from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, Outcome, Request
+from stateset.rl.verifiers.sandbox.fork_server import READY, plain, tagged
+
+_SERVER = Path(__file__).with_name("fork_server.py")
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_START_SECONDS = 30.0
+
+
+class LinuxSandbox:
+    """Runs one case at a time; use one for each worker. Started at the first case.
+
+    Args:
+        timeout_seconds: of one case, by the clock.
+        memory_bytes: of a case's process.
+        output_bytes: most that a case may print or return.
+        preload: modules that the code may use without importing them anew, imported once.
+
+    Raises:
+        SandboxError: another system than Linux, or a processor or kernel without what it needs.
+    """
+
+    tier = "linux: fork, rlimits, no_new_privs, Landlock, seccomp"
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float = 5.0,
+        memory_bytes: int = 512 * 2**20,
+        output_bytes: int = 2**20,
+        preload: tuple[str, ...] = (),
+    ) -> None:
+        if sys.platform != "linux":
+            raise SandboxError(
+                f"there is no sandbox for {sys.platform} in this version, and code of a model is run in none "
+                "else: use Linux, or a container of it"
+            )
+        self.timeout_seconds, self.output_bytes = timeout_seconds, output_bytes
+        self._settings = {
+            "memory_bytes": memory_bytes, "cpu_seconds": int(timeout_seconds) + 1,
+            "output_bytes": output_bytes, "preload": preload, "readable": _readable(),
+        }  # fmt: skip
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._owner = 0
+
+    def run(self, request: Request) -> Outcome:
+        """Run it in a process of its own.
+
+        Raises:
+            SandboxError: a right could not be taken from the process, so nothing was run.
+        """
+        body = {
+            "source": request.source, "entry": request.entry, "stdin": request.stdin,
+            "args": [tagged(argument) for argument in request.args],
+        }  # fmt: skip
+        with self._lock:
+            try:
+                return self._run(json.dumps(body).encode())
+            except (OSError, struct.error) as error:
+                self.close()
+                raise SandboxError(f"the sandbox's own process failed: {error}") from error
+
+    def close(self) -> None:
+        """End the fork server."""
+        if self._control is not None:
+            self._control.close()
+        if self._server is not None and self._owner == os.getpid():
+            self._server.kill()
+            self._server.wait()
+        self._server = self._control = None
+
+    def _run(self, body: bytes) -> Outcome:
+        control = self._started()
+        begin = time.monotonic()
+        given, ours = os.pipe()
+        theirs, answer = os.pipe()
+        try:
+            socket.send_fds(control, [b"x"], [given, answer])
+        finally:
+            os.close(given)
+            os.close(answer)
+        try:
+            [pid] = struct.unpack("q", _exactly(control, 8))
+            try:
+                data, ended = self._exchange(ours, theirs, body, begin + self.timeout_seconds)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # the server has not reaped it, so the id is still its
+                control.sendall(b"x")
+            status, peak = struct.unpack("qq", _exactly(control, 16))
+        finally:
+            os.close(theirs)
+        seconds = time.monotonic() - begin
+        if not data.startswith(READY) and not ended:
+            self.close()
+            said = data.decode(errors="replace") or "its process ended"
+            raise SandboxError(f"the sandbox is not complete here, and nothing was run: {said}")
+        reason, value, detail = self._judged(data.removeprefix(READY), ended, status)
+        return Outcome(value=value, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
+
+    def _exchange(self, ours: int, theirs: int, body: bytes, until: float) -> tuple[bytes, str]:
+        """Write the request, read what comes; how it ended: "", "timeout" or "output"."""
+        os.set_blocking(ours, False)
+        received = bytearray()
+        waiting: int | None = ours
+        poll = select.poll()
+        poll.register(ours, select.POLLOUT)
+        poll.register(theirs, select.POLLIN)
+        try:
+            while True:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return bytes(received), "timeout"
+                for descriptor, _ in poll.poll(1000 * left):
+                    if descriptor == waiting:
+                        try:
+                            body = body[os.write(ours, body) :]
+                        except BrokenPipeError:
+                            body = b""
+                        if not body:
+                            poll.unregister(ours)
+                            os.close(ours)
+                            waiting = None
+                    elif not (part := os.read(theirs, 2**16)):
+                        return bytes(received), ""
+                    else:
+                        received += part
+                        if len(received) > 2 * self.output_bytes:
+                            return b"", "output"
+        finally:
+            if waiting is not None:
+                os.close(ours)
+
+    def _judged(self, data: bytes, ended: str, status: int) -> tuple[str, Any, str]:
+        """Reason, value and detail."""
+        if ended:
+            return ended, None, f"after {self.timeout_seconds:g} s" if ended == "timeout" else ""
+        if not data:
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            if number == signal.SIGSYS:
+                return "forbidden", None, ""
+            if number == signal.SIGXCPU:
+                return "timeout", None, "of its processor time"
+            if number and number != signal.SIGKILL:
+                return "crashed", None, signal.Signals(number).name
+            return "no-result", None, ""
+        try:
+            frame = json.loads(data)
+            if set(frame) == {"value"}:
+                return "", plain(frame["value"]), ""
+            if set(frame) == {"reason", "detail"} and frame["reason"] in SAID_INSIDE:
+                return frame["reason"], None, str(frame["detail"])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return "bad-frame", None, ""
+        return "bad-frame", None, ""
+
+    def _started(self) -> socket.socket:
+        if self._control is not None and self._owner == os.getpid():
+            return self._control
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(_SERVER), json.dumps(self._settings)],
+                stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}, cwd="/", close_fds=True,
+            )  # fmt: skip
+        ours.settimeout(_START_SECONDS)
+        self._control, self._owner = ours, os.getpid()
+        return ours
+
+
+def _readable() -> list[str]:
+    """Folders of the interpreter and its library; not those of installed packages."""
+    names = ("stdlib", "platstdlib")
+    own = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.path.realpath(sys.executable))}
+    base = Path(sys.base_prefix) / "lib"
+    return sorted({str(Path(path).resolve()) for path in own | {str(base)}} | set(_SYSTEM_LIBRARIES))
+
+
+def _exactly(control: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = control.recv(size - len(data))
+        if not part:
+            raise OSError("it ended")
+        data += part
+    return data

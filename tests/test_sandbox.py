@@ -1,0 +1,186 @@
+"""Code that wants out: none gets anything, each is told why, and an honest program runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_cases import ATTACKS, FORGERIES
+
+from stateset.rl.errors import SandboxError
+from stateset.rl.verifiers.sandbox import kernel
+from stateset.rl.verifiers.sandbox.executor import REASONS, Outcome, Request, same
+from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
+from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tier is Linux's")
+SECONDS = 1.0
+SECRET = "a secret of the parent's environment"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[LinuxSandbox]:
+    os.environ["STATESET_TEST_SECRET"] = SECRET
+    made = LinuxSandbox(timeout_seconds=SECONDS, memory_bytes=256 * 2**20)
+    yield made
+    made.close()
+    del os.environ["STATESET_TEST_SECRET"]
+
+
+def call(sandbox: LinuxSandbox, source: str, *args: Any) -> Outcome:
+    return sandbox.run(Request(source=source, entry="f", args=args))
+
+
+def test_a_function_and_a_program(sandbox: LinuxSandbox) -> None:
+    outcome = call(sandbox, "def f(a, b):\n    return {a: (b, [None, True, 0.1])}", 1, "x")
+    assert outcome.value == {1: ("x", [None, True, 0.1])}
+    assert (outcome.reason, outcome.detail) == ("", "")
+    assert 0 < outcome.seconds < SECONDS
+    assert 2**20 < outcome.peak_bytes < 2**28
+    program = Request(source="n = int(input())\nprint(sum(range(n)))\n", stdin="5\n")
+    assert sandbox.run(program).value == "10\n"
+    library = (
+        "import asyncio, collections, email, json, re, sqlite3, xml.dom.minidom, zlib\nprint('all there')"
+    )
+    assert sandbox.run(Request(source=library)).value == "all there\n"
+
+
+def test_what_an_honest_program_does_wrong_is_told(sandbox: LinuxSandbox) -> None:
+    assert call(sandbox, "def f():\n    return 1 / 0").detail == "ZeroDivisionError: division by zero, line 2"
+    assert call(sandbox, "def f(:").reason == "raised"
+    assert call(sandbox, "def g(): pass").reason == "no-entry"
+    assert call(sandbox, "def f(): return object()").detail.startswith("TypeError: the result is a object")
+    assert call(sandbox, "def f(): return f").reason == "raised"
+    assert call(sandbox, "def f(x): return x", 1, 2).reason == "raised"
+    endless = "def f():\n    a = []\n    a.append(a)\n    return a"
+    assert "nested too deeply" in call(sandbox, endless).detail
+
+
+@pytest.mark.parametrize(("source", "reasons"), [pytest.param(s, r, id=name) for name, s, r in ATTACKS])
+def test_attacks(sandbox: LinuxSandbox, source: str, reasons: str) -> None:
+    begun = time.monotonic()
+    outcome = sandbox.run(Request(source=source))
+    assert outcome.value is None
+    assert outcome.reason in reasons.split(), outcome
+    assert outcome.reason in REASONS
+    assert time.monotonic() - begun < 10 * SECONDS
+    assert not Path("/tmp/stateset-attack").exists()
+    assert SECRET not in outcome.detail
+    assert call(sandbox, "def f(): return 7").value == 7, "the next case is not touched"
+
+
+RIGHT = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgeries(sandbox: LinuxSandbox, name: str) -> None:
+    expected = {"expected": 2}["expected"]
+    outcome = call(sandbox, FORGERIES[name], 1)
+    assert outcome.reason in (*REASONS, "bad-frame")
+    assert outcome.reason or not same(outcome.value, expected)
+    honest = call(sandbox, RIGHT, 1)
+    assert same(honest.value, expected)
+
+
+def test_an_honest_program_always_passes_whatever_runs_beside_it() -> None:
+    workers = [LinuxSandbox(timeout_seconds=30.0) for _ in range(8)]
+    turns: list[LinuxSandbox] = list(workers)
+    lock = threading.Lock()
+
+    def attempt(number: int) -> bool:
+        with lock:
+            worker = turns.pop()
+        try:
+            if number % 10 == 0:
+                worker.run(Request(source="import os\nos._exit(number)" if number % 20 else "os.fork()"))
+            return same(call(worker, RIGHT, number).value, number + 1)
+        finally:
+            with lock:
+                turns.append(worker)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(attempt, range(1000)))
+    for worker in workers:
+        worker.close()
+
+
+def test_nothing_is_left_behind(sandbox: LinuxSandbox) -> None:
+    call(sandbox, RIGHT, 1)
+    before = set(os.listdir("/proc/self/fd"))
+    for number in range(300):
+        call(sandbox, RIGHT if number % 3 else "import os\nos._exit(0)", number)
+    assert len(set(os.listdir("/proc/self/fd"))) == len(before)
+    assert sandbox._server is not None
+    children = Path(f"/proc/{sandbox._server.pid}/task/{sandbox._server.pid}/children").read_text().split()
+    assert children == []
+
+
+def test_a_lost_server_is_an_error_and_the_next_case_has_a_new_one(sandbox: LinuxSandbox) -> None:
+    call(sandbox, RIGHT, 1)
+    assert sandbox._server is not None
+    os.kill(sandbox._server.pid, signal.SIGKILL)
+    sandbox._server.wait()
+    with pytest.raises(SandboxError, match="own process failed"):
+        call(sandbox, RIGHT, 1)
+    assert call(sandbox, RIGHT, 1).value == 2
+
+
+@pytest.mark.parametrize("missing", ["read_only", "filter_calls", "take_privileges", "limit"])
+def test_an_incomplete_sandbox_runs_nothing(
+    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("fork_server.py", "kernel.py"):
+        source = Path(kernel.__file__).with_name(name).read_text()
+        (tmp_path / name).write_text(source)
+    broken = f"\n\ndef {missing}(*args, **kwargs):\n    raise OSError('not here')\n"
+    (tmp_path / "kernel.py").write_text((tmp_path / "kernel.py").read_text() + broken)
+    monkeypatch.setattr("stateset.rl.verifiers.sandbox.linux._SERVER", tmp_path / "fork_server.py")
+    made = LinuxSandbox()
+    with pytest.raises(SandboxError, match=r"not complete here, and nothing was run: OSError: not here"):
+        call(made, RIGHT, 1)
+    made.close()
+
+
+def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(SandboxError, match="no sandbox for darwin"):
+        LinuxSandbox()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 0, -5, 2**80, 0.1, float("inf"), "ß\ud83d", [], (), [1, (2, [3])], {1, "a"},
+        {1: "a", "1": 2.0, (1,): None}, frozenset({2}),
+    ],
+)  # fmt: skip
+def test_values_keep_their_types(sandbox: LinuxSandbox, value: Any) -> None:
+    assert same(plain(tagged(value)), value)
+    if not isinstance(value, str):
+        assert same(call(sandbox, "def f(x): return x", value).value, value)
+
+
+def test_equal_values_of_other_types_are_not_the_same() -> None:
+    for found, expected in (
+        (1, True),
+        (1, 1.0),
+        ([1], (1,)),
+        ({1: 2}, {True: 2}),
+        ({1}, {1.0}),
+        ("1", 1),
+        (None, 0),
+    ):
+        assert not same(found, expected)
+        assert not same([found], [expected])
+    assert same(0.1 + 0.2, 0.3, tolerance=1e-9)
+    assert not same(0.1 + 0.2, 0.3)
+    assert not same(float("nan"), float("nan"))
+    assert not same([1], [1, 2])
