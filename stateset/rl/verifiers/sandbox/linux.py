@@ -18,6 +18,8 @@ import sys
 import sysconfig
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ class LinuxSandbox:
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._owner = 0
+        self._end: Callable[[], None] = _nothing
 
     def run(self, request: Request) -> Outcome:
         """Run it in a process of its own.
@@ -87,11 +90,7 @@ class LinuxSandbox:
 
     def close(self) -> None:
         """End the fork server."""
-        if self._control is not None:
-            self._control.close()
-        if self._server is not None and self._owner == os.getpid():
-            self._server.kill()
-            self._server.wait()
+        self._end()
         self._server = self._control = None
 
     def _run(self, body: bytes) -> Outcome:
@@ -190,7 +189,19 @@ class LinuxSandbox:
             )  # fmt: skip
         ours.settimeout(_START_SECONDS)
         self._control, self._owner = ours, os.getpid()
+        self._end = weakref.finalize(self, _end, self._server, ours, self._owner)
         return ours
+
+
+def _nothing() -> None:
+    """What there is to end before the server is started."""
+
+
+def _end(server: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
+    control.close()
+    if owner == os.getpid():  # a fork of the owner has its socket, and not its child
+        server.kill()
+        server.wait()
 
 
 def _readable() -> list[str]:
