@@ -23,7 +23,8 @@ from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.tickets import check_ticket
 
 POLITE = (
-    "sorry", "please", "thank", "help", "understand", "apologize", "happy to", "i will", "can", "try", "first",
+    "sorry", "please", "thank", "help", "understand", "apologize", "happy to", "i will", "can", "try",
+    "first",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from stateset.rl.cli import (
     init,
     plan,
     replay,
+    reward,
     rollout_server,
     runs,
     show,
@@ -62,6 +63,7 @@ app.command("rollout-server")(rollout_server.rollout_server)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(import_project.app, name="import")
+app.add_typer(reward.app, name="reward")
 
 
 def _show_version(wanted: bool) -> None:

@@ -261,7 +261,8 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
     given = set(resolutions(text, facts["item"]))
     numbers = set(_ORDER_NUMBER.findall(text))
     complete = 2 < len(text.split()) <= _LONGEST and not _repeats(text) and not _BROKEN_OFF.search(text)
-    understood, meant = understand(answer, context) if complete else (False, frozenset())
+    plain = re.sub(r"[^\S\n]+", " ", answer)
+    understood, meant = understand(plain, context) if complete else (False, frozenset())
     committed = right in (meant if understood else given)
     return TicketCheck(
         resolution=committed if not kind else _answers(text, kind, facts) and (committed or not understood),

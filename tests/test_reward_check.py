@@ -1,0 +1,136 @@
+"""`reward check` on rewards that were written down, with its limits, before it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reward_zoo
+from test_openai_graders import answered
+from typer.testing import CliRunner
+
+from stateset.rl.cli.app import app
+from stateset.rl.data.load import load_tasks
+from stateset.rl.errors import DataError, GateError
+from stateset.rl.rewards.check import Finding, check_groups, check_repeat, verdict
+from stateset.rl.rewards.probes import own_words
+from stateset.rl.rewards.trial import try_reward
+from stateset.rl.types import Score, ScoredGroup, Task
+
+STILL_REFUSED = {"service", "satisfaction", "words"}  # docs/reward-check.md says what it found in them
+
+
+@pytest.mark.parametrize("name", reward_zoo.BAD)
+def test_bad_rewards_are_refused(name: str) -> None:
+    reward, kind, _ = reward_zoo.BAD[name]
+    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24)))
+    assert verdict(findings) == "fail"
+    assert any(
+        finding.example or finding.name == "contract" for finding in findings if finding.verdict == "fail"
+    )
+
+
+@pytest.mark.parametrize("name", reward_zoo.GOOD)
+def test_good_rewards_pass(name: str) -> None:
+    reward, kind = reward_zoo.GOOD[name]
+    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24)))
+    failed = [finding for finding in findings if finding.verdict == "fail"]
+    assert bool(failed) == (name in STILL_REFUSED), failed
+
+
+def scored(rows: list[list[float | None]], parts: Any = None, texts: Any = None) -> list[ScoredGroup]:
+    groups = []
+    for index, totals in enumerate(rows):
+        names = texts or [f"{'x' * (n + 1)}" for n in range(len(totals))]
+        [group] = answered(Task(id=str(index), prompt="q"), names)
+        scores = tuple(
+            Score(total=total, parts=parts(index, n) if parts else {}) for n, total in enumerate(totals)
+        )
+        groups.append(ScoredGroup(group=group, scores=scores))
+    return groups
+
+
+def found(findings: list[Finding], name: str) -> Finding:
+    [finding] = [finding for finding in findings if finding.name == name]
+    return finding
+
+
+def test_groups_without_signal_and_saturation() -> None:
+    rows: list[list[float | None]] = [[1.0, 1.0]] * 6 + [[0.0, 0.0]] * 3 + [[0.0, 1.0]]
+    findings = check_groups(scored(rows))
+    assert found(findings, "groups without signal").verdict == "warn", "90 %, not more"
+    assert found(findings, "groups without signal").said == "90% of 10 groups"
+    assert (
+        found(findings, "saturation").said == "60% of groups all at the highest score, 30% all at the lowest"
+    )
+    assert found(check_groups(scored([[1.0, 1.0]] * 3)), "saturation").verdict == "fail"
+    assert found(check_groups(scored([[1.0, 1.0]] * 3)), "groups without signal").verdict == "fail"
+
+
+def test_length_tails_and_unscored() -> None:
+    rising = check_groups(scored([[0.1, 0.2, 0.3, 0.4]] * 3))
+    assert found(rising, "length").verdict == "fail"
+    assert "+1.00 within 3 groups" in found(rising, "length").said
+    assert found(check_groups(scored([[0.2, 0.4, 0.1, 0.3]] * 3)), "length").verdict == "pass"
+    far = check_groups(scored([[0.0, 0.1, 0.2, 0.3, 50.0]]))
+    # the median is 0.2, the distances 0.2 0.1 0 0.1 49.8, their median 0.1
+    assert found(far, "tails").said == "the farthest response is 498.0 median distances away"
+    assert found(far, "tails").verdict == "fail"
+    assert found(check_groups(scored([[None, 1.0, 0.0, 0.5]])), "unscored").verdict == "fail"
+
+
+def test_parts_that_rule_or_repeat() -> None:
+    def parts(index: int, n: int) -> dict[str, float]:
+        return {"right": float(n % 2), "length": 100.0 * n, "copy": 50.0 * n + 3}
+
+    rows: list[list[float | None]] = [[sum(parts(0, n).values()) for n in range(4)]] * 2
+    findings = check_groups(scored(rows, parts))
+    assert found(findings, "copies").said == "copy and length correlate by 1.00 within groups"
+    assert found(findings, "one part rules").verdict == "pass", "two share it"
+    single = check_groups(
+        scored([[101.0 * n for n in range(4)]] * 2, lambda i, n: {"a": 100.0 * n, "b": 1.0 * n})
+    )
+    assert found(single, "one part rules").said == "a makes 99% of the variance within groups"
+
+
+def test_repeats_are_compared_score_by_score() -> None:
+    one = [Score(total=1.0), Score(total=None, reason="x")]
+    assert check_repeat("again", one, one, ["a", "b"]).verdict == "pass"
+    other = [Score(total=1.0), Score(total=0.0)]
+    differing = check_repeat("again", one, other, ["a", "b"])
+    assert (differing.verdict, differing.example) == ("fail", "None and 0.0 for 'b'")
+
+
+def test_a_rewards_own_words_are_found() -> None:
+    assert own_words(reward_zoo.politeness)[:2] == ["sorry", "please"]
+    assert "the quick" not in own_words(math.sqrt)
+
+
+def test_rows_without_different_answers_cannot_try_it() -> None:
+    with pytest.raises(DataError, match="at least two differ"):
+        try_reward(
+            reward_zoo.constant, load_tasks([{"prompt": "a", "answer": "x"}, {"prompt": "b", "answer": "x"}])
+        )
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "check_rewards.py").write_text(
+        "from stateset.rl import reward\n\n@reward\ndef right(response, context):\n"
+        "    return float(response.strip() == context['answer'])\n\n"
+        "@reward\ndef kind(response):\n    return float('sorry' in response)\n"
+    )
+    rows = [json.dumps({"prompt": f"{n} + 1?", "answer": str(n + 1)}) for n in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    run = CliRunner().invoke
+    good = run(app, ["reward", "check", "check_rewards:right", "--data", "rows.jsonl", "--json"])
+    assert good.exit_code == 0, good.output
+    assert json.loads(good.stdout)["verdict"] == "pass"
+    bad = run(app, ["reward", "check", "check_rewards:kind", "--data", "rows.jsonl"])
+    assert isinstance(bad.exception, GateError)
+    assert bad.exception.exit_code == 3
+    assert "right above wrong" in str(bad.exception)
+    assert "X" in bad.stdout
