@@ -133,6 +133,28 @@ def test_a_lost_server_is_an_error_and_the_next_case_has_a_new_one(sandbox: Linu
     assert call(sandbox, RIGHT, 1).value == 2
 
 
+def test_a_case_dies_with_its_server() -> None:
+    made = LinuxSandbox(timeout_seconds=30.0)
+    call(made, RIGHT, 1)
+    server = made._server
+    assert server is not None
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call, made, "import time\ndef f(x): time.sleep(30)", 1)
+        while not (found := children.read_text().split()):
+            time.sleep(0.01)
+        time.sleep(0.2)  # until it has given up its rights
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(SandboxError):
+            waiting.result()
+    for _ in range(100):
+        if not Path(f"/proc/{found[0]}").exists():
+            break
+        time.sleep(0.05)
+    assert not Path(f"/proc/{found[0]}").exists()
+    made.close()
+
+
 @pytest.mark.parametrize("missing", ["read_only", "filter_calls", "take_privileges", "limit"])
 def test_an_incomplete_sandbox_runs_nothing(
     missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -10,12 +10,13 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import struct
 from collections.abc import Iterable, Mapping
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 _SECCOMP_MODE_FILTER = 2
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION = 1
@@ -88,7 +89,8 @@ def limit(*, memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def take_privileges() -> None:
-    """No new privileges, and no reading of this process's memory by others of the same user."""
+    """No new privileges, no reading of this process's memory by others, and no life without its parent."""
+    _call("prctl", _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     _call("prctl", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _call("prctl", _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
 
