@@ -109,3 +109,17 @@ def test_wrong_arguments_exit_with_2(
     done = call(capsys, "replay", str(recorded), *arguments)
     assert (done.code, done.out) == (2, "")
     assert message in done.err
+
+
+def test_a_reward_is_judged_by_the_groups_of_its_run(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = call(capsys, "reward", "check", "--run", str(recorded), "--json")
+    found = json.loads(done.out)
+    assert found["verdict"] in ("pass", "warn", "fail")
+    names = [finding["name"] for finding in found["findings"]]
+    assert names[:4] == ["unscored", "groups without signal", "saturation", "length"]
+    assert "of 4 groups" in found["findings"][1]["said"]
+    assert done.code == (3 if found["verdict"] == "fail" else 0)
+    assert call(capsys, "reward", "check").code == 2
+    assert call(capsys, "reward", "check", "a:B").code == 2

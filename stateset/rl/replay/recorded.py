@@ -100,6 +100,23 @@ def load_step(path: Path, number: int | None = None) -> RecordedStep:
     return step if given else replace(step, exact_sampler=_looks_exact(step), notes=(_NOT_GIVEN,))
 
 
+def load_groups(path: Path) -> list[ScoredGroup]:
+    """Every group that a run's files still hold, with the rewards that trained, in the order of its steps.
+
+    Raises:
+        ConfigError: there is no run, or it kept no rollouts.
+        DataError: a file is damaged.
+    """
+    read_run(path)
+    found: list[ScoredGroup] = []
+    for file in sorted((path / "rollouts").glob("step_*.jsonl")):
+        with _refusing_damage(file):
+            found += [_scored_group(line) for line in _whole_lines(file)]
+    if not found:
+        raise ConfigError(f"{path} holds no rollouts: train a step, or name another run")
+    return found
+
+
 @contextlib.contextmanager
 def _refusing_damage(file: Path) -> Iterator[None]:
     try:
