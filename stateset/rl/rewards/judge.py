@@ -94,7 +94,12 @@ class Judge:
                 raise ConfigError(f"a judge's {name} is {getattr(self, name)}: give a number above 0")
 
     async def ask(
-        self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any], settings: Mapping[str, Any]
+        self,
+        messages: Sequence[Mapping[str, str]],
+        schema: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        *,
+        nonce: str = "",
     ) -> Mapping[str, Any]:
         """The answer to messages as the JSON object that `schema` describes.
 
@@ -102,6 +107,7 @@ class Judge:
             messages: `role` and `content` each.
             schema: JSON schema of an object.
             settings: `model` and sampling parameters, by their names in a grader.
+            nonce: a random text in the messages, which makes no other question of them.
 
         Raises:
             UnscorableError: refused, malformed, or the endpoint does not answer.
@@ -120,7 +126,9 @@ class Judge:
         }  # fmt: skip
         if not order["model"]:
             raise ConfigError("the judge has no model: give Judge(model=...)")
-        question = hashlib.blake2b(json.dumps([self.base_url, order]).encode(), digest_size=16).hexdigest()
+        said = json.dumps([self.base_url, order])
+        said = said.replace(nonce, "") if nonce else said
+        question = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
         answer = self._known(question)
         if answer is None:
             async with _at_once(self):
