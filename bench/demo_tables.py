@@ -7,8 +7,11 @@ Rows that a folder does not have yet are left empty.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "examples" / "demo"))
@@ -29,28 +32,44 @@ ROWS = (
     "supervised accepted",
     "supervised gold",
 )
-FROM_LOGS = ("supervised", "supervised on", "supervised filtered")  # what the marks are about
+FROM_LOGS = ("supervised", "supervised on", "supervised filtered", "supervised accepted")  # for the marks
 HABITS = ("cancel_after", "lost", "return_out", "warranty", "injury")
 
 
 def main() -> None:
     """Judge every answer, print the tables."""
     folders = [Path(word) for word in sys.argv[1:]]
+    settings = [_settings(folder) for folder in folders]
     found = [_read(folder) for folder in folders]
-    names = [f"seed {number}" for number in range(len(found))]
+    names = [f"seed {given.pop('seed')}" for given in settings]
+    shared = set.intersection(*(set(given) for given in settings))  # a later version has more keys
+    if any(given[key] != settings[0][key] for given in settings for key in shared):
+        raise SystemExit("these folders differ in more than the seed: each table is of one setting")
     _print(["row", *(part for name in names for part in (name, "GRPO minus row"))], _table(found))
     marks = [_mark(comparison, row) for comparison in found for row in FROM_LOGS]
     measured = [mark for mark in marks if mark is not None]
     print(f"\nGRPO ahead by 10 with an interval above 0: {sum(measured)} of {len(measured)} pairs\n")
     for name, comparison in zip(names, found, strict=True):
-        _print([f"{name}, percent right", *(r.arm.name for r in comparison.arms)], _situations(comparison))
-        answers = [answer for result in comparison.arms for answer in result.arm.answers]
-        kappa = cohen_kappa([a.passed for a in answers], [bool(a.parts[REWARD_SAYS]) for a in answers])
-        print(f"\nkappa of reward and metric over {len(answers)} answers: {kappa:.3f}\n")
-        for result in comparison.arms:
-            seconds = result.arm.cpu_seconds or 0.0
-            print(f"- {result.arm.name}: {seconds / 60:.0f} CPU minutes; {result.arm.note}")
+        heads = [r.arm.name for r in comparison.arms]
+        _print([f"{name}, percent right", *heads], _situations(comparison))
+        for kind in ("difficulty", "who decides"):
+            _print([f"{name}, {kind}", *heads], _slice(comparison, kind))
+        _print([f"{name}, by the reward's verifier", *heads], _criteria(comparison))
         print()
+        for result in comparison.arms:
+            seconds, answers = result.arm.cpu_seconds or 0.0, result.arm.answers
+            kappa = cohen_kappa([a.passed for a in answers], [bool(a.parts[REWARD_SAYS]) for a in answers])
+            agree = f"kappa of reward and metric {kappa:.3f}"
+            print(f"- {result.arm.name}: {seconds / 60:.0f} CPU minutes; {agree}; {result.arm.note}")
+        print()
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What a folder was made with, without the code of its day."""
+    found: dict[str, Any] = json.loads((folder / "settings.json").read_text())
+    if found.pop("quick"):
+        raise SystemExit(f"{folder} is a quick demo, whose numbers mean nothing")
+    return {key: value for key, value in found.items() if key not in ("output_dir", "reward code", "rows")}
 
 
 def _read(folder: Path) -> Comparison:
@@ -100,9 +119,25 @@ def _situations(comparison: Comparison) -> list[list[str]]:
     ]
 
 
+def _slice(comparison: Comparison, kind: str) -> list[list[str]]:
+    return [
+        [name, *(f"{result.slices[kind][name].mean:.0%}" for result in comparison.arms)]
+        for name in comparison.arms[0].slices[kind]
+    ]
+
+
+def _criteria(comparison: Comparison) -> list[list[str]]:
+    answers = [result.arm.answers for result in comparison.arms]
+    return [
+        [part, *(f"{mean(answer.parts[part] for answer in arm):.0%}" for arm in answers)]
+        for part in answers[0][0].parts
+    ]
+
+
 def _print(head: list[str], rows: list[list[str]]) -> None:
     for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
         print(f"| {' | '.join(row)} |")
+    print()
 
 
 if __name__ == "__main__":

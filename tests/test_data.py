@@ -303,3 +303,10 @@ def test_unknown_difficulty_lists_the_levels():
         filter_by_difficulty(LEVELS, "medium")
     with pytest.raises(DataError, match="No row has a `difficulty`"):
         filter_by_difficulty([{"prompt": "a"}], "easy")
+
+
+def test_a_difficulty_may_stand_in_the_context_and_a_name_is_no_list() -> None:
+    rows = [{"prompt": "a", "context": {"difficulty": "easy"}}, {"prompt": "b", "difficulty": "hard"}]
+    assert filter_by_difficulty(rows, "easy") == rows[:1]
+    with pytest.raises(DataError, match="these rows are a str: give a list"):
+        filter_by_difficulty("support_tickets", "easy")  # type: ignore[type-var]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import write_model
 
 from stateset.rl import load_customer_service_data
+from stateset.rl.checkpoint import list_checkpoints
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo"
 pytestmark = pytest.mark.slow
@@ -68,3 +72,31 @@ def test_every_stage_once_and_the_table(
     (out / "settings.json").unlink()
     with pytest.raises(SystemExit, match="not the folder of a demo"):
         demo(monkeypatch, *arguments)
+
+
+def test_a_demo_killed_within_grpo_goes_on_to_the_same_model(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", max_position_embeddings=2048)
+    settings = ("max_steps=6", "save_every=1", "eval_every=6", f"model={model}", *SETTINGS)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def command(out: str) -> list[str]:
+        return [sys.executable, str(DEMO / "run.py"), "--quick", "--out", str(tmp_path / out), *settings]
+
+    def run(out: str) -> None:
+        done = subprocess.run(command(out), check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+
+    run("whole")
+    with subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, env=environment) as demo:
+        checkpoints = tmp_path / "killed" / "run" / "checkpoints"
+        while demo.poll() is None and not any("2" in kept.name for kept in list_checkpoints(checkpoints)):
+            time.sleep(0.02)
+        demo.kill()
+    assert not (tmp_path / "killed" / "run" / "model").exists(), "it was killed within GRPO"
+    run("killed")
+    for file, start in (
+        ("run/model/model.safetensors", 0),
+        ("test/grpo.jsonl", 1),
+    ):  # line 0: CPU time
+        whole, killed = ((tmp_path / name / file).read_bytes() for name in ("whole", "killed"))
+        assert whole.split(b"\n", start)[start:] == killed.split(b"\n", start)[start:]

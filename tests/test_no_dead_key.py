@@ -85,6 +85,7 @@ FLIPS: dict[str, Any] = {
     "critic_learning_rate": 1e-2,
     "value_clip": 1e-3,
     "reward_timeout_seconds": 7.0,
+    "reward_check": False,
     "eval_every": 1,
     "save_every": 3,
     "keep_checkpoints": 1,
@@ -119,10 +120,13 @@ def observe(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return original(self, batch, temperature)
 
     monkeypatch.setattr(Policy, "logprobs", counted)
+    tried: list[str] = []
+    monkeypatch.setattr("stateset.rl.trainer.refuse_useless", lambda scorer, tasks: tried.append(scorer.name))
     monkeypatch.chdir(Path(__file__).parent)
 
     def run(name: str, **settings: Any) -> dict[str, Any]:
         forwards.clear()
+        tried.clear()
         settings = base(tiny_llama, tmp_path / name) | settings
         try:
             trainer = GRPOTrainer(config=settings)
@@ -145,6 +149,7 @@ def observe(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         seen["checkpointing"] = any(
             getattr(m, "gradient_checkpointing", False) for m in trainer.policy.module.modules()
         )
+        seen["tried"] = list(tried)
         seen["timeout"] = trainer.scorer._timeout_seconds
         return seen
 

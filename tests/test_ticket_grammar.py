@@ -26,7 +26,7 @@ def _row(situation, resolution=None, kind=None):
 SITUATIONS = {  # what the tables below call a row
     "broken, new one": _row("damaged", "replacement"),
     "broken, money": _row("damaged", "refund"),
-    "wrong item": _row("wrong_item"),
+    "wrong item": _row("wrong_item", "replacement"),
     "late": _row("late"),
     "lost, money": _row("lost", "refund"),
     "lost, new one": _row("lost", "replacement"),

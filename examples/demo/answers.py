@@ -15,6 +15,7 @@ from stateset.rl.types import Task
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.tickets import check_ticket
 
+BY_SHOP = ("damaged", "wrong_item", "lost")  # what is right there stands in the shop's policy alone
 REWARD_SAYS = "policy, as the reward sees it"
 CRITERIA = {  # the reward's verifier, field by field
     REWARD_SAYS: "passed",
@@ -67,11 +68,12 @@ def greedy_answers(model: Model, config: Config, tasks: Sequence[Task]) -> list[
 
 
 def _judge(task: Task, text: str) -> Answer:
-    check = check_ticket(text, task.context)
+    check, situation = check_ticket(text, task.context), task.context["situation"]
+    decides = f"shop: {task.context['resolution']}" if situation in BY_SHOP else "situation"
     return Answer(
         task_id=task.id,
         cluster=task.context["template"],
-        slices={"situation": task.context["situation"], "difficulty": str(task.difficulty)},
+        slices={"situation": situation, "difficulty": str(task.difficulty), "who decides": decides},
         text=text,
         passed=audit_ticket(task.question, text, task.context),
         parts={name: float(getattr(check, field)) for name, field in CRITERIA.items()},

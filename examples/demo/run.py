@@ -2,10 +2,10 @@
 
 Three rows are always there: `base`, `supervised` (a warm start on the logged replies) and `grpo` (from that
 warm start on, with the reward of reward.py, most of all on the tickets that the logs got wrong). `--full`
-adds the rows that could prove it wrong: supervised steps on the same logs for GRPO's CPU time and on the logs
-that `min_quality_score` keeps; for orientation, on the logs that the reward accepts, and on clean gold
-replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end by step counts; the two
-control rows that shall take GRPO's CPU time get their number of steps from what a step of each took. A row
+adds the rows that could prove it wrong, which imitate for the CPU time of both stages, under one decay of the
+rate: the same logs, those that `min_quality_score` keeps, and those that the reward accepts; and, for
+orientation, clean gold replies. Answers are judged by `audit_ticket`, which the reward never saw. Stages end
+by step counts; the rows that shall take as long get theirs from what a step of the warm start took. A row
 whose answers lie in the output folder is not made again.
 """
 
@@ -30,6 +30,7 @@ from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.data.bundled import SPLITS
 from stateset.rl.data.load import load_tasks
+from stateset.rl.errors import StatesetRLError, StoppedError
 from stateset.rl.evaluation.compare import Comparison, compare, worst_first
 from stateset.rl.evaluation.report import markdown, print_comparison
 from stateset.rl.evaluation.statistics import cohen_kappa
@@ -57,7 +58,9 @@ def main() -> None:
     started, cpu = time.monotonic(), time.process_time()
     stride = QUICK_STRIDE if given.quick else 1
     run = given.out / "run"
-    layers = [*(QUICK if given.quick else ()), *given.settings, f"seed={given.seed}", f"output_dir={run}"]
+    own = {setting.partition("=")[0] for setting in given.settings}
+    quick = [setting for setting in QUICK if given.quick and setting.partition("=")[0] not in own]
+    layers = [*quick, *given.settings, f"seed={given.seed}", f"output_dir={run}"]
     config = load_config(PROJECT, overrides=layers)
     tasks = load_tasks(load_customer_service_data("test")[::stride], name="test")
     rows = fingerprint(repr(load_customer_service_data(split)) for split in SPLITS)
@@ -72,7 +75,11 @@ def main() -> None:
         resume = run if list_checkpoints(run / "checkpoints") else None
         if resume is None:  # killed in the warm start: nothing to go on from
             shutil.rmtree(run, ignore_errors=True)
-        GRPOTrainer(config=config).train(_practice(), eval_dataset=held_out, resume=resume)
+        try:
+            GRPOTrainer(config=config).train(_practice(), eval_dataset=held_out, resume=resume)
+        except StoppedError as stop:  # its own advice is for a run that is no part of a demo
+            console.print("stopped; the same call goes on from the last checkpoint")
+            raise SystemExit(stop.exit_code) from stop
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
     arms.append(answer("supervised", lambda: (str(run / "warm_start"), cost.warm, note)))
@@ -82,7 +89,7 @@ def main() -> None:
         validation = load_tasks(held_out, name="validation")
         arms += [
             answer(control.name, partial(_supervise, given.out, config, validation, control))
-            for control in _controls(config, run, cost)
+            for control in _controls(cost)
         ]
 
     _report(given.out, compare(arms, target="grpo"), tasks, plot_curves(run))
@@ -157,15 +164,13 @@ def _cost(run: Path) -> Cost:
 
 
 class Control(NamedTuple):
-    """A model that learns from replies alone."""
+    """A model that learns from replies alone, from the base model on."""
 
     name: str
     note: str
-    start: str
     rows: Sequence[Any]
     column: str
     steps: int
-    earlier_cpu: float = 0.0
 
 
 def _logs(*, accepted: bool) -> list[Any]:
@@ -178,28 +183,17 @@ def _practice() -> list[Any]:
     return _logs(accepted=False) + _logs(accepted=True)[::2]
 
 
-def _controls(config: Config, run: Path, cost: Cost) -> Iterator[Control]:
-    model, logs, accepted = str(config.model), load_customer_service_data(), _logs(accepted=True)
+def _controls(cost: Cost) -> Iterator[Control]:
+    logs, accepted = load_customer_service_data(), _logs(accepted=True)
     kept = prepare_training_data("support_tickets", min_quality_score=MIN_QUALITY)
-    extra = math.ceil(cost.grpo / (cost.warm / cost.warm_steps))  # as long as GRPO took
-    yield Control(
-        "supervised on", f"the warm start, then {extra} steps on the same logs: GRPO's CPU time",
-        str(run / "warm_start"), logs, "reply", extra, cost.warm,
-    )  # fmt: skip
-    yield Control(
-        "supervised filtered",
-        f"{cost.warm_steps + extra} steps on the {len(kept)} logs of quality {MIN_QUALITY} or more",
-        model, kept, "reply", cost.warm_steps + extra,
-    )  # fmt: skip
-    yield Control(
-        "supervised accepted",
-        f"{cost.warm_steps} steps on the {len(accepted)} logs that the reward accepts, for orientation",
-        model, accepted, "reply", cost.warm_steps,
-    )  # fmt: skip
-    yield Control(
-        "supervised gold", f"{cost.warm_steps} steps on clean gold replies, for orientation",
-        model, logs, "answer", cost.warm_steps,
-    )  # fmt: skip
+    steps = math.ceil((cost.warm + cost.grpo) * cost.warm_steps / cost.warm)  # as long as both stages
+    yield Control("supervised on", f"{steps} steps on the same logs", logs, "reply", steps)
+    note = f"{steps} steps on the {len(kept)} logs of quality {MIN_QUALITY} or more"
+    yield Control("supervised filtered", note, kept, "reply", steps)
+    note = f"{steps} steps on the {len(accepted)} logs that the reward accepts"
+    yield Control("supervised accepted", note, accepted, "reply", steps)
+    note = f"{cost.warm_steps} steps on clean gold replies, for orientation"
+    yield Control("supervised gold", note, logs, "answer", cost.warm_steps)
 
 
 def _supervise(
@@ -207,15 +201,14 @@ def _supervise(
 ) -> tuple[str, float, str]:
     """Take a control's supervised steps; returns its model folder, CPU seconds and note.
 
-    Of its states after a third, two thirds and all of the steps (and at the start, where that is the warm
-    start), the one that does best on the validation tickets counts. GRPO has no such choice: its row is its
-    last state.
+    Of its states after a third, two thirds and all of the steps, the one that does best on the validation
+    tickets counts. GRPO has no such choice: its row is its last state.
     """
     assert config.warm_start is not None
     cpu, folder = time.process_time(), out / control.name.replace(" ", "-")
     own = {"rows": None, "column": control.column, "epochs": control.steps, "max_steps": control.steps}
     config = config.model_copy(update={"warm_start": config.warm_start.model_copy(update=own)})
-    policy = load_configured(control.start, config)
+    policy = load_configured(str(config.model), config)
     model, optimizer = Model(policy), Learner(policy, config, exact_sampler=True).optimizer
     found: dict[int, float] = {}
 
@@ -233,15 +226,13 @@ def _supervise(
             try_out(step.step)
 
     with console.status(control.name) as status:
-        if control.start != str(config.model):
-            try_out(0)
         examples = load_examples(policy, config, load_tasks(control.rows))
         assert len(examples) == len(control.rows), "a control imitates its own rows"
         imitate(policy, optimizer, examples, config, after)
     best = max(found, key=lambda step: (found[step], step))
     states = ", ".join(f"{share:.0%} after {step}" for step, share in found.items())
     note = f"{control.note}; validation: {states}; taken: {best}"
-    return str(folder), control.earlier_cpu + time.process_time() - cpu, note
+    return str(folder), time.process_time() - cpu, note
 
 
 def _report(out: Path, comparison: Comparison, tasks: Sequence[Task], picture: Path) -> None:
@@ -268,4 +259,7 @@ def _report(out: Path, comparison: Comparison, tasks: Sequence[Task], picture: P
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StatesetRLError as problem:
+        raise SystemExit(f"error: {problem}") from problem

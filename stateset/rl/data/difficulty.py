@@ -21,7 +21,7 @@ def filter_by_difficulty(data: Rows, level: str) -> Rows:
     Raises:
         DataError: no row has this difficulty; the message lists the ones found. Or the rows are no list.
     """
-    if not hasattr(data, "__getitem__"):
+    if isinstance(data, str) or not hasattr(data, "__getitem__"):
         raise DataError(f"these rows are a {type(data).__name__}: give a list, or a datasets.Dataset")
     levels = [_level(row) for row in data]
     chosen = [index for index, found in enumerate(levels) if found == level]
@@ -41,7 +41,7 @@ def _level(row: object) -> str | None:
     value = (
         row.difficulty
         if isinstance(row, Task)
-        else row.get("difficulty")
+        else row.get("difficulty", (row.get("context") or {}).get("difficulty"))
         if isinstance(row, Mapping)
         else None
     )

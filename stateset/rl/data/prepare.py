@@ -23,7 +23,8 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     Raises:
         DataError: rows that cannot be used, without any of the columns that the score reads, or none left.
     """
-    if not (isinstance(min_quality_score, int | float) and 0 <= min_quality_score <= 1):
+    given = min_quality_score
+    if isinstance(given, bool) or not (isinstance(given, int | float) and 0 <= given <= 1):
         raise DataError(f"min_quality_score is {min_quality_score!r}: give a number from 0 to 1.")
     rows = load_rows(source)
     scores = [quality_score(row, where) for where, row in rows]

@@ -9,8 +9,8 @@ speaks of) and one *mood* (given, denied, asked, told, rule, bare); the right re
 every other one is at most denied or told as the customer's wish. Numbers, products and form come apart.
 
 Limits: an unforeseen wording is refused rather than guessed, about two in five of a stranger's right
-replies. What the row does not say (how soon money arrives, whether a fact fits the situation: a "lost" lamp
-that came broken) is not checked.
+replies. What the row does not say (how soon money arrives) is not checked, nor whether sympathy fits the
+situation: "sorry that your parcel is lost" before the repair of a lamp.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from stateset.rl.errors import RewardError
 from stateset.rl.verifiers import ticket_audit_grammar as grammar
 from stateset.rl.verifiers import ticket_words as words
+from stateset.rl.verifiers.ticket_audit_case import reasons_of_case
 
 MAX_WORDS = 80
 _MAX_CHARACTERS = 1500  # no reply of 80 words is longer
@@ -201,6 +202,8 @@ def _resolution(frames: list[Frame], context: Mapping[str, Any]) -> Iterator[str
     refunds = [frame.words for frame in frames if "refund" in frame.acts and frame.mood == "given"]
     if any(map(words.TWICE.search, refunds)):
         yield "more than the second charge is refunded"
+    given = [frame.words for frame in frames if frame.mood == "given" and right in frame.acts]
+    yield from reasons_of_case(given, context)
 
 
 def _promises(text: str, frames: list[Frame], context: Mapping[str, Any]) -> Iterator[str]:
@@ -334,4 +337,5 @@ def _cut(last: str, text: str, facts: Mapping[str, Any]) -> bool:
         return False
     *kind, head = facts["item"].lower().split()
     part = any(word.startswith(last) for word in kind) or (last != head and head.startswith(last))
-    return part or last in words.HANGING
+    whole = re.search(r"\bwhere (?:\S+ ){1,6}is$|\bpaid with$|\bon the door$", text)
+    return not whole and (part or last in words.HANGING)

@@ -89,7 +89,8 @@ commit: <agent> <ask.do> <carrier> (<tr.where> | to say <tr.where> | about <parc
     <agent> <ask.do> <carrier> to find out <tr.where> <tr.mod>* | <tr.np> <tr.mod2>* (has | have) [<adv>]
     (begun | started) <tr.mod>* | <agent> (have [<adv>] put | put) <tr.np> on <parcel> <tr.mod>* | <agent>
     <ask.do> <carrier> to <tr.do> and (opened | started) <tr.np> <tr.mod>* | (i | we) <open.do> [up] <tr.np>
-    <tr.mod>* | (i | we) <ask.do> <carrier> to <tr.do> <tr.mod>* | (i | we) (will | have | had) [<adv>]
+    <tr.mod>* [and will (update you | keep you (posted | updated | informed) | let you know)] | (i | we)
+    <ask.do> <carrier> to <tr.do> <tr.mod>* | (i | we) (will | have | had) [<adv>]
     (have | had | got) <carrier> [to] <tr.do> <tr.mod>* | got <carrier> to <tr.do> <tr.mod>* | <carrier>
     (has been | was | is being | is | will be) [<adv>] (asked | told | instructed | urged) to <tr.do>
     <tr.mod>* | <carrier> (is | are) [<adv>] <tr.ing> <tr.mod>* | <carrier> [<adv>] (searches | looks |
@@ -160,7 +161,8 @@ c.mod: <about> | <soon> | for you | [just] as you (wish | wished | asked | wante
     warehouse] | went out) | at the warehouse | in full | completely | at your (wish | request)
 c.np: <order> [for <thing>] | <thing> | your order for <thing> | your purchase | the shipment | <order>
     <order>
-commit: (i | we) [have] [<adv>] stopped <c.np> in time | <agent> (have [<adv>] taken | took) <c.np> out of
+commit: <c.np> <cancel.done> <c.mod>* and will not (be (shipped | sent | dispatched) | ship) | (i | we) [have]
+    [<adv>] stopped <c.np> in time | <agent> (have [<adv>] taken | took) <c.np> out of
     (shipping | the queue | our system) <c.mod>* | <order> (is | has been) [<adv>] (closed and cancelled |
     called off | off) <c.mod>* | <agent> <cancel.do> <c.np> <c.mod>* | <c.np> <cancel.done> <c.mod>* |
     <c.np> (is | has been | was) [<adv>] (called off | off | taken back from shipping | taken off the

@@ -192,6 +192,27 @@ _AMOUNT = re.compile(r"\$ ?(\d[\d,]*(?:\.\d+)?)")
 _TWICE = re.compile(  # the amount given two times: "refunded $5 twice"
     r"\$[\d.]+ twice|(?:refund|reimburs|repa|return)\w* (?:it |you |this |that |them )?(?:twice|both)\b"
 )
+_ASSENT = re.compile(  # right after a wish it grants it: "you asked for a refund, consider it done"
+    r"^\W*(?:sure|of course|certainly|gladly|absolutely|yes|ok|okay|right|done|consider it done|"
+    r"(?:it is|it's) done|all (?:done|set|good|right)|(?:that is|that's) (?:fine|okay|understandable))\b"
+)
+_NO_TROUBLE = re.compile(
+    r"(^|[,.;:!]\s*)(?:(?:that|it) ?(?:is|'s) )?(?:no|not a) (?:problem|trouble|worr(?:y|ies))\b"
+)
+_PAST_REPAIR = re.compile(  # nobody has had the item yet
+    r"\b(?:was|were|been|have|has|already|we|i) (?:\w+ly |already |now )?(?:repaired|fixed|mended)\b|"
+    r"(?:repaired|fixed|mended) already\b"
+)
+_WHOLE_ORDER = re.compile(  # of an order that was charged twice, one charge goes back, not the order
+    r"full price|whole price|price of|\bin full\b|money back|"
+    r"(?:full|whole|entire|complete) (?:order|refund|amount)|"
+    r"(?:refund|reimburs|repa[iy])\w* (?:you )?(?:for )?(?:the |your )?~"
+)
+_OTHER_MISHAP = {  # words of another sort of ticket: "refunded for the lost parcel" of one that came broken
+    "damaged": r"lost|missing|wrong|unwanted",
+    "lost": r"broken|damaged|cracked|wrong|unwanted",
+    "wrong_item": r"lost|missing|broken|damaged|unwanted",
+}
 _BROKEN_OFF = re.compile(  # the last word asks for another one
     r"(?:[,;:(\-]|\b(?:to|for|of|(?<!paid )(?<!pay )with|in|on|at|by|from|into|onto|under|about|than|and|or|"
     r"but|nor|because|if|when|as|since|which|who|the|an?|your|ur|our|my|its|their|has|have|had|be|been|"
@@ -258,6 +279,7 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
             f"the row has no {error}: this verifier reads the columns of the bundled tickets"
         ) from error
     text = re.sub(r"\s+", " ", answer.replace("’", "'").lower()).strip()
+    text = _NO_TROUBLE.sub(r"\1sure", text)
     given = set(resolutions(text, facts["item"]))
     numbers = set(_ORDER_NUMBER.findall(text))
     complete = 2 < len(text.split()) <= _LONGEST and not _repeats(text) and not _BROKEN_OFF.search(text)
@@ -266,7 +288,7 @@ def check_ticket(answer: str, context: Mapping[str, Any]) -> TicketCheck:
     committed = right in (meant if understood else given)
     return TicketCheck(
         resolution=committed if not kind else _answers(text, kind, facts) and (committed or not understood),
-        single=not given - allowed,
+        single=not given - allowed and not _off_the_case(text, context),
         keeps_promises=not any(_PROMISES[name].search(text) for name in forbidden if name in _PROMISES),
         right_figures=numbers <= {facts["order"]} and _right_amount(text, facts["amount"]),
         complete=complete,
@@ -287,6 +309,8 @@ def resolutions(text: str, item: str) -> Iterator[str]:
             given, wished = _read(clause, item.lower(), denied)
             if sentence.endswith("?"):  # an offer to be answered settles nothing
                 given, wished = set(), given | wished
+            elif _ASSENT.search(clause):
+                given |= last
             elif not _DENIAL.search(clause):
                 given |= _referred(clause, told, last, link)
             yield from given
@@ -341,6 +365,18 @@ def _is_reported(clause: str, position: int) -> bool:
         )
         for match in _REPORTED.finditer(clause)
     )
+
+
+def _off_the_case(text: str, context: Mapping[str, Any]) -> bool:
+    """Whether the right resolution is given of something else: the whole order, another mishap, the past."""
+    situation = context.get("situation")
+    of_item = text.replace(context["facts"]["item"].lower(), "~")
+    if situation == "charged_twice" and _WHOLE_ORDER.search(of_item):
+        return True
+    if context["resolution"] == "repair" and _PAST_REPAIR.search(text):
+        return True
+    other = _OTHER_MISHAP.get(situation or "")
+    return bool(other and re.search(rf"(?:for|of) (?:the|your) (?:{other}) ", of_item))
 
 
 def _right_amount(text: str, amount: str) -> bool:

@@ -38,11 +38,12 @@ def make_rows(split: str, seed: int = SEED) -> Iterator[dict[str, Any]]:
     for situation, rules in bank["situations"].items():
         templates = bank["messages"][situation][split]
         habits = _deal(rules["habits"], len(templates) * ROWS_PER_TEMPLATE[split], rng)
+        shops = _shops(bank["policies"][split], situation, rules["right"], rng)
         for number, template in enumerate(templates, start=1):
             for _ in range(ROWS_PER_TEMPLATE[split]):
                 made += 1
                 row = {"id": f"{split}-{made:04d}", "template": f"{split}-{situation}-{number:02d}"}
-                yield row | _row(bank, split, situation, template, habits.pop(), rng)
+                yield row | _row(bank, split, situation, template, next(shops), habits.pop(), rng)
 
 
 def write_files(folder: Path) -> None:
@@ -61,16 +62,25 @@ def _deal(shares: Mapping[str, float], number: int, rng: random.Random) -> list[
     return dealt
 
 
+def _shops(shops: Sequence[Bank], situation: str, right: str, rng: random.Random) -> Iterator[Bank]:
+    """A shop for each row. Where its policy decides, all resolutions come equally often, in turn."""
+    if right == "by policy":
+        ways = [[shop for shop in shops if shop[situation] == way] for way in ("refund", "replacement")]
+    else:
+        ways = [list(shops)]
+    while True:
+        yield from (rng.choice(way) for way in ways)
+
+
 def _read(name: str) -> Any:
     return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _row(
-    bank: Bank, split: str, situation: str, template: Bank, habit: str, rng: random.Random
+    bank: Bank, split: str, situation: str, template: Bank, shop: Bank, habit: str, rng: random.Random
 ) -> dict[str, Any]:
     """One ticket: who wrote, what happened, what is right, and what an agent answered."""
     rules = bank["situations"][situation]
-    shop = rng.choice(bank["policies"][split])
     facts = _facts(bank["people"], split, situation, shop, rng)
     right = shop[situation] if rules["right"] == "by policy" else rules["right"]
     kind = template.get("kind")
