@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stateset.rl.errors import DataError, SandboxError
+from stateset.rl.errors import ConfigError, DataError, SandboxError
 from stateset.rl.verifiers.code import CodeVerifier, program
 from stateset.rl.verifiers.sandbox import probes
 from stateset.rl.verifiers.sandbox.executor import Outcome, Request
@@ -146,3 +146,19 @@ def test_ci_really_has_the_tier() -> None:
     probes.self_test(made)
     made.close()
     assert made.tier.startswith("linux")
+
+
+def test_without_a_sandbox_only_by_name() -> None:
+    verify = CodeVerifier(sandbox="unsafe-local", timeout_seconds=10.0)
+    assert pickle.loads(pickle.dumps(verify)).sandbox == "unsafe-local"
+    assert verify("", RIGHT, ROW)
+    for name in ("one test only", "an error", "another type", "no code", "exit"):
+        assert not verify("", WRONG[name], ROW), name
+    row = {"tests": [{"stdin": "", "expected": "read"}]}
+    [(_, outcome)] = verify.outcomes("open('/etc/passwd').read(5)\nprint('read')", row)
+    assert outcome.value == "read\n", "that is what is unsafe about it"
+    hasty = CodeVerifier(sandbox="unsafe-local", timeout_seconds=0.5)
+    [(_, outcome)] = hasty.outcomes("while True: pass", ROW)
+    assert outcome.reason == "timeout"
+    with pytest.raises(ConfigError, match="sandbox is 'docker'"):
+        CodeVerifier(sandbox="docker")

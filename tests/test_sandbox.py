@@ -23,6 +23,7 @@ from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tier is Linux's")
 SECONDS = 1.0
+CASES = 100_000 if os.environ.get("STATESET_LONG") else 300
 SECRET = "a secret of the parent's environment"
 
 
@@ -113,14 +114,23 @@ def test_an_honest_program_always_passes_whatever_runs_beside_it() -> None:
 
 
 def test_nothing_is_left_behind(sandbox: LinuxSandbox) -> None:
-    call(sandbox, RIGHT, 1)
-    before = set(os.listdir("/proc/self/fd"))
-    for number in range(300):
-        call(sandbox, RIGHT if number % 3 else "import os\nos._exit(0)", number)
-    assert len(set(os.listdir("/proc/self/fd"))) == len(before)
+    for number in range(100):
+        call(sandbox, RIGHT, number)
     assert sandbox._server is not None
-    children = Path(f"/proc/{sandbox._server.pid}/task/{sandbox._server.pid}/children").read_text().split()
-    assert children == []
+    server = f"/proc/{sandbox._server.pid}"
+    folders = ("/proc/self/fd", f"{server}/fd")
+    before, memory = [len(os.listdir(folder)) for folder in folders], _resident("/proc/self", server)
+    for number in range(CASES):
+        call(sandbox, RIGHT if number % 3 else "import os\nos._exit(0)", number)
+    assert [len(os.listdir(folder)) for folder in folders] == before
+    assert Path(f"{server}/task/{sandbox._server.pid}/children").read_text() == "", "no zombies"
+    assert _resident("/proc/self", server) - memory < 20 * 2**20
+
+
+def _resident(*processes: str) -> int:
+    """Bytes that processes hold."""
+    pages = (int(Path(f"{process}/statm").read_text().split()[1]) for process in processes)
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_lost_server_is_an_error_and_the_next_case_has_a_new_one(sandbox: LinuxSandbox) -> None:

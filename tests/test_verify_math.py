@@ -19,6 +19,7 @@ from stateset.rl.errors import DataError, MissingExtraError
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.verifiers.math_process import Comparer
 from stateset.rl.verifiers.math_text import asked, last_answer, truth
+from stateset.rl.verifiers.sandbox import kernel
 
 ROOT = Path(__file__).parents[1]
 
@@ -199,6 +200,7 @@ def test_the_question_said_again_is_no_answer(question: str, answer: str) -> Non
         ("y = 2x + 1", "y = 1 + 2x"),
         ("x < 3", "x<3"),
         (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"$\begin{pmatrix}1&2\\3&4\end{pmatrix}$"),
+        ("x = ±2", "x=2 or x=-2"),
         ("A", "The answer is A."),
         ("yes", "Yes."),
         (False, "That is wrong."),
@@ -439,3 +441,14 @@ def test_the_last_yes_or_no() -> None:
         "Nothing": None,
     }
     assert {text: truth(text) for text in said} == said
+
+
+@pytest.mark.skipif(not kernel.can_confine(), reason="a kernel without Landlock, or another processor")
+def test_the_process_that_compares_has_given_up_its_rights() -> None:
+    comparer = Comparer()
+    assert comparer.compare(r"\frac{1}{2}", "0.5")["equal"]
+    assert comparer._process is not None
+    status = Path(f"/proc/{comparer._process.pid}/status").read_text()
+    comparer.close()
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stateset.rl.errors import DataError
+from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.verifiers.sandbox.executor import Executor, Outcome, Request, same
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 from stateset.rl.verifiers.sandbox.probes import self_test
+from stateset.rl.verifiers.sandbox.unsafe import UnsafeLocal
 from stateset.rl.verifiers.verifier import Verifier
 
 _BLOCK = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
@@ -30,21 +31,31 @@ class CodeVerifier(Verifier):
         timeout_seconds: of one test.
         memory_bytes: of one test's process.
         tolerance: relative, for floats in a result.
+        sandbox: "linux", or "unsafe-local": no sandbox at all. Each start says so, and the manifest.
 
     Raises:
+        ConfigError: another name of a sandbox.
         SandboxError: at the first answer, where this machine has no complete sandbox; nothing is run then.
         DataError: a row without tests, or with malformed ones.
     """
 
     def __init__(
-        self, *, timeout_seconds: float = 5.0, memory_bytes: int = 512 * 2**20, tolerance: float = 0.0
+        self,
+        *,
+        timeout_seconds: float = 5.0,
+        memory_bytes: int = 512 * 2**20,
+        tolerance: float = 0.0,
+        sandbox: str = "linux",
     ) -> None:
+        if sandbox not in ("linux", "unsafe-local"):
+            raise ConfigError(f"sandbox is {sandbox!r}: `linux`, or `unsafe-local` for none at all")
         self.timeout_seconds, self.memory_bytes, self.tolerance = timeout_seconds, memory_bytes, tolerance
+        self.sandbox = sandbox
         self._local = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to a worker process without its own."""
-        return _made, (self.timeout_seconds, self.memory_bytes, self.tolerance)
+        return _made, (self.timeout_seconds, self.memory_bytes, self.tolerance, self.sandbox)
 
     def __call__(self, question: str, answer: str, context: Mapping[str, Any]) -> bool:
         """Run the tests, up to the first that fails."""
@@ -79,14 +90,19 @@ class CodeVerifier(Verifier):
         """The thread's own, tried with every probe before it is used."""
         found: Executor | None = getattr(self._local, "executor", None)
         if found is None:
-            found = LinuxSandbox(timeout_seconds=self.timeout_seconds, memory_bytes=self.memory_bytes)
-            self_test(found)
+            if self.sandbox == "unsafe-local":
+                found = UnsafeLocal(timeout_seconds=self.timeout_seconds)
+            else:
+                found = LinuxSandbox(timeout_seconds=self.timeout_seconds, memory_bytes=self.memory_bytes)
+                self_test(found)
             self._local.executor = found
         return found
 
 
-def _made(timeout_seconds: float, memory_bytes: int, tolerance: float) -> CodeVerifier:
-    return CodeVerifier(timeout_seconds=timeout_seconds, memory_bytes=memory_bytes, tolerance=tolerance)
+def _made(timeout_seconds: float, memory_bytes: int, tolerance: float, sandbox: str) -> CodeVerifier:
+    return CodeVerifier(
+        timeout_seconds=timeout_seconds, memory_bytes=memory_bytes, tolerance=tolerance, sandbox=sandbox
+    )
 
 
 def program(answer: str) -> str:

@@ -2,7 +2,9 @@
 
 sympy can work on a short text for hours, inside one multiplication that no exception interrupts. So a
 process does it that the kernel ends when its time is up; the next comparison starts another. That holds in
-any thread, and leaves the caller's signals and timers alone. It ends with the process that started it.
+any thread, and leaves the caller's signals and timers alone. It ends with the process that started it. No
+text is evaluated there; where Linux has what the sandbox needs, the process gives up its rights all the same
+(files but those of the installation, system calls but those of arithmetic), in case a parser is wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from typing import Any, NoReturn
 
 from stateset.rl.errors import DataError, MissingExtraError
 
+_MEMORY_BYTES = 4 * 2**30
+_NO_LIMIT = 10**9  # of CPU seconds: each question has its own limit
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from stateset.rl.verifiers.math_process import main; main()"
 
 
@@ -117,12 +121,27 @@ def main() -> NoReturn:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends this process, whatever it is doing
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    _give_up_rights()
     for line in sys.stdin:
         request = json.loads(line)
         number = request.pop("number")
         answers.write(json.dumps({**_reply(**request), "number": number}) + "\n")
         answers.flush()
     os._exit(0)
+
+
+def _give_up_rights() -> None:
+    """What the sandbox takes from code, taken from this process, where the kernel can."""
+    if sys.platform != "linux":
+        return
+    from stateset.rl.verifiers.sandbox import kernel
+    from stateset.rl.verifiers.sandbox.linux import readable
+
+    if kernel.can_confine():
+        kernel.take_privileges()
+        kernel.limit(memory_bytes=_MEMORY_BYTES, cpu_seconds=_NO_LIMIT)
+        kernel.read_only([*readable(), *sys.path])
+        kernel.filter_calls()
 
 
 def _reply(right: str, found: str, seconds: float) -> dict[str, Any]:

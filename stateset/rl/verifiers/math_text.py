@@ -17,7 +17,7 @@ _TAIL = 4000  # characters of a response that are read; the last answer counts
 
 _SIGNS = str.maketrans({
     "×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "≈": "=", "≤": "\\le ", "≥": "\\ge ",
-    "π": "\\pi ", "∞": "\\infty ", "²": "^2", "³": "^3",
+    "±": "\\pm ", "π": "\\pi ", "∞": "\\infty ", "²": "^2", "³": "^3",
 })  # fmt: skip
 _WRITINGS = (  # in this order
     (re.compile(r"(?<!\\)\\(?:left|right|[!;:])|(?<=\d)\{,\}(?=\d{3})|(?<=\d)\\,(?=\d{3})"), ""),

@@ -18,6 +18,8 @@ REASONS = {
     "no-result": "its process ended without a result",
     "bad-frame": "what came out is no single result",
 }
+UNSAFE = "unsafe-local: a plain process with every right of its user"
+used: set[str] = set()  # the tiers in which this process has run a case
 SAID_INSIDE = ("raised", "no-entry", "memory", "output")  # all others are known from outside
 
 
@@ -50,7 +52,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Runs code that nobody trusts. `tier` names how, for the run's manifest."""
+    """Runs code that nobody trusts. `tier` names how, for the run's manifest; each case adds it to `used`."""
 
     tier: str
 

@@ -57,6 +57,14 @@ def main() -> NoReturn:
         control.sendall(struct.pack("qq", status, usage.ru_maxrss))
 
 
+def once() -> NoReturn:
+    """Run one request of stdin in this very process, with all its rights, and answer on stdout."""
+    request = json.load(sys.stdin)
+    answer = os.dup(1)
+    _write(answer, json.dumps(_run(request, request["output_bytes"])).encode())
+    os._exit(0)
+
+
 def _child(kernel: ModuleType, settings: dict[str, Any], given: int, answer: int) -> NoReturn:
     """Give up every right, read the request, run it, write one frame."""
     try:
@@ -173,4 +181,4 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    once() if sys.argv[1:] == ["once"] else main()

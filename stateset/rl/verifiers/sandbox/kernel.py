@@ -74,6 +74,11 @@ def machine() -> str:
     return platform.machine()
 
 
+def can_confine() -> bool:
+    """Whether this kernel and processor have all that `read_only` and `filter_calls` need."""
+    return landlock_version() > 0 and machine() in _AUDIT_ARCH
+
+
 def limit(*, memory_bytes: int, cpu_seconds: int) -> None:
     """Limits that the process cannot raise again; it may write no file and leave no core."""
     for name, most in (

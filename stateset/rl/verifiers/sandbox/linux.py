@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from stateset.rl.errors import SandboxError
-from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, Outcome, Request
+from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, Outcome, Request, used
 from stateset.rl.verifiers.sandbox.fork_server import READY, plain, tagged
 
 _SERVER = Path(__file__).with_name("fork_server.py")
@@ -63,7 +63,7 @@ class LinuxSandbox:
         self.timeout_seconds, self.output_bytes = timeout_seconds, output_bytes
         self._settings = {
             "memory_bytes": memory_bytes, "cpu_seconds": int(timeout_seconds) + 1,
-            "output_bytes": output_bytes, "preload": preload, "readable": _readable(),
+            "output_bytes": output_bytes, "preload": preload, "readable": readable(),
         }  # fmt: skip
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -119,6 +119,7 @@ class LinuxSandbox:
             self.close()
             said = data.decode(errors="replace") or "its process ended"
             raise SandboxError(f"the sandbox is not complete here, and nothing was run: {said}")
+        used.add(self.tier)
         reason, value, detail = self._judged(data.removeprefix(READY), ended, status)
         return Outcome(value=value, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
 
@@ -204,7 +205,7 @@ def _end(server: subprocess.Popen[bytes], control: socket.socket, owner: int) ->
         server.wait()
 
 
-def _readable() -> list[str]:
+def readable() -> list[str]:
     """Folders of the interpreter and its library; not those of installed packages."""
     names = ("stdlib", "platstdlib")
     own = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.path.realpath(sys.executable))}
