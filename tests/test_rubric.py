@@ -10,6 +10,7 @@ import pytest
 from judge_server import JudgeServer, serving
 from test_openai_graders import answered
 
+from stateset.rl.errors import RewardError
 from stateset.rl.rewards.judge import Judge
 from stateset.rl.rewards.rubric import RubricReward
 from stateset.rl.rewards.score import RewardScorer
@@ -24,7 +25,7 @@ def grade(result: Any) -> str:
 
 def scores(server: JudgeServer, tmp_path: Path, responses: list[str], verifier: Any = None) -> list[Score]:
     judge = Judge(model="m", base_url=server.url, api_key="k", ledger=tmp_path / "judge.sqlite")
-    with RewardScorer(RubricReward("A kind answer.", judge), verifier=verifier) as scorer:
+    with RewardScorer(RubricReward("A kind answer.", judge, force=True), verifier=verifier) as scorer:
         assert scorer.bounds == (0.0, 1.0)
         [scored] = scorer.score(answered(Task(id="t", prompt="Where is it?"), responses))
     return list(scored.scores)
@@ -76,7 +77,50 @@ def test_no_number_is_no_grade(tmp_path: Path, result: Any) -> None:
         judge = Judge(
             model="m", base_url=server.url, api_key="k", ledger=tmp_path / "judge.sqlite", concurrency=1
         )
-        with RewardScorer(RubricReward("r", judge)) as scorer:
+        with RewardScorer(RubricReward("r", judge, force=True)) as scorer:
             [scored] = scorer.score(answered(Task(id="t", prompt="q"), ["a", "b"]))
     totals = sorted(str(score.total) for score in scored.scores)
     assert totals == ["0.5", "None"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (None, "is not calibrated for this rubric: there is no"),
+        ({"fit": False, "unfit": ["TNR", "length bias"]}, "unfit by .*: TNR; length bias"),
+        ({"fit": "yes"}, "no reason given"),
+        ({"model": "n"}, "another model .n, not m."),
+        ({"rubric": "0"}, "another rubric"),
+        ([], "holds no JSON object"),
+    ],
+)
+def test_a_judge_without_a_calibration_that_says_fit_is_not_paid(
+    tmp_path: Path, changes: Any, said: str
+) -> None:
+    with serving(lambda number, order: grade(1.0)) as server:
+        judge = Judge(model="m", base_url=server.url, api_key="k", ledger=tmp_path / "judge.sqlite")
+        reward = RubricReward("r", judge)
+        record = {"fit": True, "model": "m", "rubric": reward.rubric_hash}
+        if changes is not None:
+            reward.calibration_file.write_text(json.dumps(record | changes if changes else changes))
+        with RewardScorer(reward) as scorer, pytest.raises(RewardError, match=said):
+            scorer.score(answered(Task(id="t", prompt="q"), ["a"]))
+        assert server.orders == []
+        reward.calibration_file.write_text(json.dumps(record))
+        with RewardScorer(reward) as scorer:
+            [scored] = scorer.score(answered(Task(id="t", prompt="q"), ["a"]))
+        assert [score.total for score in scored.scores] == [1.0]
+
+
+def test_a_calibration_is_of_one_rubric_threshold_and_model(tmp_path: Path) -> None:
+    judge, other = (Judge(model=name, api_key="k", ledger=tmp_path / "judge.sqlite") for name in "mn")
+    rewards = [
+        RubricReward("r", judge),
+        RubricReward("r", other),
+        RubricReward("s", judge),
+        RubricReward("r", judge, passes_at=0.7),
+        RubricReward("r", judge, temperature=1.0),
+    ]
+    assert len({reward.calibration_file for reward in rewards}) == len(rewards)
+    assert {reward.calibration_file.parent for reward in rewards} == {tmp_path}
+    assert RubricReward("r", judge, calibration="mine.json").calibration_file == Path("mine.json")

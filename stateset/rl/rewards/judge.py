@@ -64,6 +64,7 @@ class Judge:
         concurrency: calls at a time, of one worker process.
         breaks_after: failed questions in a row, after which none is asked for `rests_seconds`.
         rests_seconds: see `breaks_after`.
+        remembers: False: every question is asked anew, and no answer is kept; its cost is.
 
     Raises:
         ConfigError: `max_money` without a `price`, or a number outside its range.
@@ -83,6 +84,7 @@ class Judge:
     concurrency: int = 8
     breaks_after: int = 5
     rests_seconds: float = 30.0
+    remembers: bool = True
 
     def __post_init__(self) -> None:
         if self.max_money is not None and max(self.price) <= 0:
@@ -129,12 +131,13 @@ class Judge:
         said = json.dumps([self.base_url, order])
         said = said.replace(nonce, "") if nonce else said
         question = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-        answer = self._known(question)
+        answer = self._known(question) if self.remembers else None
         if answer is None:
             async with _at_once(self):
                 answer = await self._asked(order)
             _mapping(answer)  # what cannot be read is not remembered
-            self._remember(question, answer)
+            if self.remembers:
+                self._remember(question, answer)
         return _mapping(answer)
 
     def spent(self) -> Spent:
