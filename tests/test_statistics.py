@@ -27,18 +27,21 @@ def test_two_clusters_by_hand() -> None:
     assert found.mean == pytest.approx(2 / 3)
     assert (found.low, found.high) == (0.0, 1.0)
     assert (found.num_rows, found.num_clusters, found.num_missing) == (3, 2, 0)
-    # Tails: with 1 degree of freedom t(0.4) = tan(-0.1 pi) = -0.325, times sqrt(2) -0.459, Phi of it 0.323;
-    # and between a quarter and three quarters every mean is 2/3 (a mean of cluster means would be 1/2).
+    # Sizes 2 and 1 are worth 9/5 clusters: t(0.4, 0.8) = -0.343, times sqrt(1.8/0.8) -0.515, Phi of it 0.303;
+    # between a quarter and three quarters every mean is 2/3 (a mean of cluster means would be 1/2).
     narrow = paired_difference([0, 2, 5], [1, 3, 5], ["a", "a", "b"], confidence=0.2)
     assert (narrow.low, narrow.high) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
-    # t(0.35) = tan(-0.15 pi) = -0.510, times sqrt(2) -0.721, Phi 0.236 < 1/4: out to the ends again. A plain
-    # percentile interval, 0.35 to 0.65, would still say 2/3.
+    # t(0.35, 0.8) = -0.544, times 1.5 -0.816, Phi 0.207 < 1/4: out to the ends again. A plain percentile
+    # interval, 0.35 to 0.65, would still say 2/3.
     wider = paired_difference([0, 2, 5], [1, 3, 5], ["a", "a", "b"], confidence=0.3)
     assert (wider.low, wider.high) == (0.0, 1.0)
 
 
 def test_the_quantiles_are_those_of_every_possible_resample() -> None:
-    """4 clusters have 256 resamples; t(0.1, 3) is -1.6377, times sqrt(4/3) -1.8911, and Phi of it 0.02931."""
+    """4 clusters of 3, 1, 2 and 4 rows have 256 resamples and are worth 100/30.
+
+    t(0.1, 7/3) is -1.7725, times sqrt(10/7) -2.1186, and Phi of it 0.01706.
+    """
     rows = {"a": [1, 0, 0], "b": [1], "c": [0, 0], "d": [1, 1, 1, 0]}
     means = []
     for drawn in itertools.product(rows, repeat=4):
@@ -49,8 +52,8 @@ def test_the_quantiles_are_those_of_every_possible_resample() -> None:
     clusters = [name for name, cluster in rows.items() for _ in cluster]
     found = mean_interval(values, clusters, confidence=0.8, resamples=200_000)
     assert found.mean == 0.5
-    assert found.low == pytest.approx(means[math.floor(0.02931 * 256)], abs=0.02)
-    assert found.high == pytest.approx(means[math.floor((1 - 0.02931) * 256)], abs=0.02)
+    assert found.low == pytest.approx(means[math.floor(0.01706 * 256)], abs=0.02)
+    assert found.high == pytest.approx(means[math.floor((1 - 0.01706) * 256)], abs=0.02)
 
 
 def test_without_clusters_each_row_is_its_own() -> None:

@@ -198,24 +198,18 @@ def memory_of(
     return {name: size for name, size in found.items() if size}
 
 
-def sample_rewards(
-    policy: Policy,
-    engine: RolloutEngine,
-    config: Config,
-    tasks: Sequence[Task],
-    score: Callable[[Sequence[RolloutGroup]], Sequence[ScoredGroup]],
-    samples: int,
-) -> list[ScoredGroup]:
-    """`samples` scored responses to each task, sampled as in training."""
+def sample_groups(
+    policy: Policy, engine: RolloutEngine, config: Config, tasks: Sequence[Task], samples: int
+) -> list[RolloutGroup]:
+    """`samples` responses to each task, sampled as in training."""
     sampling = Sampling(
         temperature=config.temperature, max_tokens=config.max_response_length, stop_ids=policy.stop_ids
     )
-    groups = collect_groups(
+    return collect_groups(
         engine, policy, tasks,
         num_samples=samples, sampling=sampling, max_prompt_length=config.max_prompt_length,
         run_seed=config.seed, purpose="probe",
     )  # fmt: skip
-    return list(score(groups))
 
 
 def count_passes(

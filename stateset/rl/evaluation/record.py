@@ -1,0 +1,165 @@
+"""What an evaluation found, in numbers: all that a gate looks at, and nothing that a customer said.
+
+The answers themselves lie beside it, in `answers.jsonl`. A record is a JSON file that is checked when read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.manifest import fingerprint, to_json
+
+SUCCESS = "success"
+Values = dict[str, float | None]
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Row(BaseModel):
+    """One test task: what both arms' answers to it are worth, by metric; None where a metric has no value."""
+
+    model_config = _STRICT
+
+    task_id: str
+    cluster: str = Field(description="What makes tasks alike, such as their template, customer or thread.")
+    slices: dict[str, str] = Field(description="Kind of slice -> this task's value.")
+    before: Values
+    after: Values
+
+    @field_validator("before", "after", mode="before")
+    @classmethod
+    def _no_nan(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
+class Seconds(BaseModel):
+    """Seconds of single answers, one prompt at a time, on one machine."""
+
+    model_config = _STRICT
+
+    before: tuple[float, ...] = ()
+    after: tuple[float, ...] = ()
+
+
+class Record(BaseModel):
+    """An evaluation of a trained model against its baseline on the same tasks."""
+
+    model_config = _STRICT
+
+    format: Literal["stateset-rl evaluation 1"] = "stateset-rl evaluation 1"
+    baseline: str = Field(description="Name of the model before.")
+    trained: str = Field(description="Name of the model after.")
+    rows: tuple[Row, ...]
+    definitions: dict[str, str] = Field(description="Metric -> what it is, in one sentence.")
+    files: dict[str, str] = Field({}, description="Path -> SHA-256 of test set, training data and models.")
+    training_rows: int | None = Field(None, description="Rows looked through for test prompts; None: none.")
+    overlap: tuple[str, ...] = Field((), description="Test tasks whose prompt is among them.")
+    sandboxes: tuple[str, ...] = Field((), description="Where code of the models ran.")
+    judges: dict[str, str] = Field({}, description="Judge -> why it is not fit; empty: it is.")
+    seconds: Seconds = Seconds()
+    probes: dict[str, tuple[bool, bool]] = Field({}, description="General probe -> right before, and after.")
+    secrets: int | None = Field(None, description="Planted secrets that were listened for; None: none.")
+    said: tuple[str, ...] = Field((), description="Names of those that an answer of the trained model held.")
+    seed: int = Field(0, description="Of the bootstrap.")
+
+    @property
+    def clusters(self) -> list[Hashable]:
+        """[N] the cluster of each row."""
+        return [row.cluster for row in self.rows]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all metrics, in order of appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in (*row.before, *row.after)))
+
+    def column(self, metric: str, side: Literal["before", "after"]) -> list[float]:
+        """[N] a metric's values; NaN where it has none.
+
+        Raises:
+            ConfigError: no row has this metric; the message lists those there are.
+        """
+        if metric not in self.metrics:
+            known = ", ".join(self.metrics)
+            raise ConfigError(f"this evaluation has no metric `{metric}`; it has: {known}")
+        values = [getattr(row, side).get(metric) for row in self.rows]
+        return [math.nan if value is None else float(value) for value in values]
+
+    def where(self, kind: str) -> dict[str, list[int]]:
+        """Value -> indices of its rows, for one kind of slice, sorted by value.
+
+        Raises:
+            ConfigError: no row has this kind; the message lists those there are.
+        """
+        known = list(dict.fromkeys(name for row in self.rows for name in row.slices))
+        if kind not in known:
+            raise ConfigError(f"this evaluation has no slices by `{kind}`; it has: {', '.join(known) or '-'}")
+        found: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            if kind in row.slices:
+                found.setdefault(row.slices[kind], []).append(index)
+        return dict(sorted(found.items()))
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of slices, in order of appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.slices))
+
+
+def read_record(text: str, name: str) -> Record:
+    """A record from its JSON.
+
+    Args:
+        text: the file's content.
+        name: what error messages call it.
+
+    Raises:
+        DataError: it is no record, or damaged; the message says where.
+    """
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(
+            f"{name} is no evaluation: {place}: {first['msg']}. `stateset-rl evaluate MODEL --baseline NAME "
+            "--out FOLDER` writes one"
+        ) from error
+
+
+def record_json(record: Record) -> str:
+    """The record as the text of its file."""
+    return to_json(record.model_dump(mode="json"), indent=1) + "\n"
+
+
+def hash_path(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder but hidden ones."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    inside = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+    return fingerprint(part for one in inside for part in (str(one.relative_to(path)), hash_path(one)))
+
+
+def hash_files(paths: Sequence[Path]) -> dict[str, str]:
+    """Absolute path -> hash, for what is there."""
+    return {str(path.absolute()): hash_path(path) for path in paths if path.exists()}
+
+
+def changed_files(files: Mapping[str, str]) -> list[str]:
+    """The files that are gone, or have another hash than they had."""
+    return [
+        name for name, known in files.items() if not Path(name).exists() or hash_path(Path(name)) != known
+    ]
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """The values of a model as JSON has them."""
+    return model.model_dump(mode="json")

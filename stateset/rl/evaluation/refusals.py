@@ -1,0 +1,98 @@
+"""Why an evaluation is no evidence, whatever its numbers: each reason says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stateset.rl.evaluation.criteria import Criteria
+from stateset.rl.evaluation.record import SUCCESS, Record
+
+Refusal = Callable[[Record, Criteria, Sequence[str]], Iterator[str]]
+_SHOWN = 3
+
+
+def refusals(record: Record, criteria: Criteria, changed: Sequence[str]) -> list[str]:
+    """Every reason; empty for an evaluation that counts.
+
+    Args:
+        record: the evaluation.
+        criteria: its metrics are looked at, and its least sizes.
+        changed: files that are no longer what they were when the evaluation was made.
+
+    Raises:
+        ConfigError: a metric or slice that the evaluation does not have.
+    """
+    return [reason for check in _CHECKS for reason in check(record, criteria, changed)]
+
+
+def _missing(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    """A number that is none: leaving the row out would hide what went wrong in it."""
+    named = dict.fromkeys((*criteria.gains, *criteria.margins, *criteria.rates))
+    metrics = [*named, SUCCESS] if criteria.slices and SUCCESS not in named else list(named)
+    for metric in metrics:
+        pairs = zip(record.column(metric, "before"), record.column(metric, "after"), strict=True)
+        holes = [row.task_id for row, pair in zip(record.rows, pairs, strict=True) if not _finite(pair)]
+        if holes:
+            yield (
+                f"{metric} is not a number for {len(holes)} of {len(record.rows)} rows ({_list(holes)}): "
+                "find out why they could not be scored, and evaluate again"
+            )
+
+
+def _too_small(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    rows, clusters = len(record.rows), len(set(record.clusters))
+    if rows < criteria.min_rows:
+        yield f"the test set has {rows} rows, fewer than min_rows {criteria.min_rows}: add tickets"
+    if clusters < criteria.min_clusters:
+        yield (
+            f"the rows come from {clusters} clusters, fewer than min_clusters {criteria.min_clusters}: add "
+            "tickets of other templates, customers or threads"
+        )
+
+
+def _seen_before(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    if record.training_rows is None:
+        yield (
+            "nobody looked whether the test rows were trained on: evaluate with the training rows "
+            "(--training-data FILE)"
+        )
+    if record.overlap:
+        yield (
+            f"{len(record.overlap)} of {len(record.rows)} test rows have a prompt of the training rows "
+            f"({_list(record.overlap)}): take them out of one of the two, and evaluate again"
+        )
+
+
+def _changed(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    if changed:
+        yield (
+            f"{len(changed)} files are not what was evaluated ({_list(changed)}): evaluate again, or put "
+            "them back"
+        )
+
+
+def _unsafe(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    unsafe = [tier for tier in record.sandboxes if tier.startswith("unsafe")]
+    if unsafe:
+        yield (
+            f"code of the models ran without a sandbox ({unsafe[0]}), where it can forge its own verdict: "
+            "evaluate with sandbox `linux`"
+        )
+
+
+def _uncalibrated(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    for judge, problem in record.judges.items():
+        if problem:
+            yield f"the judge {judge} is not fit to judge: {problem}"
+
+
+_CHECKS: tuple[Refusal, ...] = (_missing, _too_small, _seen_before, _changed, _unsafe, _uncalibrated)
+
+
+def _finite(pair: tuple[float, float]) -> bool:
+    return all(value == value for value in pair)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
