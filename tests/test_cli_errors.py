@@ -156,8 +156,7 @@ def test_a_reward_that_never_works_ends_the_run_with_its_line(shop: Path, tiny_l
     assert "ZeroDivisionError" in err
     assert "broken.py:4" in err
     assert "Traceback" not in err
-    assert not (shop / "runs" / "x" / "model").exists()
-    assert '"failed"' in (shop / "runs" / "x" / "manifest.json").read_text()
+    assert not (shop / "runs").exists(), "the short trial finds it before anything is loaded"
 
 
 def test_an_occupied_run_folder_is_refused(shop: Path, tiny_llama: Path, capsys) -> None:

@@ -118,8 +118,8 @@ def test_a_reward_is_judged_by_the_groups_of_its_run(
     found = json.loads(done.out)
     assert found["verdict"] in ("pass", "warn", "fail")
     names = [finding["name"] for finding in found["findings"]]
-    assert names[:4] == ["unscored", "groups without signal", "saturation", "length"]
-    assert "of 4 groups" in found["findings"][1]["said"]
+    assert names[:5] == ["unscored", "finite", "groups without signal", "saturation", "length"]
+    assert "of 4 groups" in found["findings"][2]["said"]
     assert done.code == (3 if found["verdict"] == "fail" else 0)
     assert call(capsys, "reward", "check").code == 2
     assert call(capsys, "reward", "check", "a:B").code == 2

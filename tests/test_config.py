@@ -63,6 +63,7 @@ DEFAULTS = {
     **{"overlong_buffer": 0, "overlong_penalty": 1, "max_cost": None, "price_per_hour": None},
     **{"kl_importance": False, "gamma": 1, "lam": 0.95, "critic_learning_rate": 1e-5, "value_clip": 0.5},
     **{"reward_timeout_seconds": 30, "eval_every": 20, "save_every": 50, "keep_checkpoints": 3},
+    "reward_check": True,
 }
 
 

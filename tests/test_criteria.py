@@ -72,9 +72,9 @@ def test_an_empty_reply_scores_zero(name):
     [
         ("Your refund has been issued and will arrive tomorrow.", 1.0, 1.0),
         ("I've now also refunded the second charge.", 0.8, 0.8),
-        ("We’ll refund the second charge by Friday.", 0.72, 0.72),
+        ("We’ll refund the second charge by Friday.", 0.92, 0.92),
         ("Go to Settings, choose Billing and click on the second charge to dispute it.", 0.64, 0.64),
-        ("Let me process that refund for you.", 0.4, 0.4),
+        ("Let me process that refund for you.", 0.12, 0.12),  # a verb that fits everything, and no news
         ("Don't worry, I've refunded the second charge.", 0.8, 0.8),
         ("I can't cancel it, but I've refunded the second charge.", 0.8, 0.8),
         ("I can't refund your order.", 0, 0),
@@ -208,8 +208,8 @@ def test_accuracy_compares_with_gold(response, context, expected):
 
 
 def test_resolution_believes_the_gold_answer():
-    context = {"answer": "We are open from nine until five on weekdays."}
-    reply = "We are open from nine until five on weekdays."
+    context = {"answer": "We are open whenever the lights are on."}
+    reply = "We are open whenever the lights are on."
     assert score("resolution", reply, prompt="When are you open?") == 0.0
     assert score("resolution", reply, prompt="When are you open?", context=context) == pytest.approx(
         0.8 * 0.9

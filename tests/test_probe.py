@@ -18,7 +18,7 @@ from stateset.rl.evaluation.probe import (
     largest_micro_batch,
     memory_of,
     probe_step,
-    sample_rewards,
+    sample_groups,
 )
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import REPLIES_MICRO_BATCH_TOKENS, Learner
@@ -140,10 +140,8 @@ def test_a_real_step_is_timed(tiny_llama: Path) -> None:
     model = Model(load_configured(str(tiny_llama), config))
     tasks = load_tasks([{"prompt": f"hello {i}"} for i in range(5)])
     before = {name: p.clone() for name, p in model.policy.trainable().items()}
-    groups = sample_rewards(
-        model.policy, model.engine, config, tasks, lambda gs: [scored((1.0, 0.0)) for _ in gs], 2
-    )
-    assert len(groups) == 5
+    groups = sample_groups(model.policy, model.engine, config, tasks, 2)
+    assert [len(group.rollouts) for group in groups] == [2] * 5
     found = probe_step(model.policy, model.engine, config, tasks)
     assert found.responses == 6
     assert found.prompt_tokens == sum(len(model.policy.encode(task.prompt)) for task in tasks[:3])

@@ -15,18 +15,19 @@ from typer.testing import CliRunner
 from stateset.rl.cli.app import app
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import DataError, GateError
-from stateset.rl.rewards.check import Finding, check_groups, check_repeat, verdict
+from stateset.rl.rewards.check import Finding, check_repeat, verdict
+from stateset.rl.rewards.group_checks import check_groups
 from stateset.rl.rewards.probes import own_words
 from stateset.rl.rewards.trial import try_reward
 from stateset.rl.types import Score, ScoredGroup, Task
 
-STILL_REFUSED = {"service", "satisfaction", "words"}  # docs/reward-check.md says what it found in them
+STILL_REFUSED = {"words"}  # docs/reward-check.md says what it found in them
 
 
 @pytest.mark.parametrize("name", reward_zoo.BAD)
 def test_bad_rewards_are_refused(name: str) -> None:
     reward, kind, _ = reward_zoo.BAD[name]
-    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24)))
+    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24))).findings
     assert verdict(findings) == "fail"
     assert any(
         finding.example or finding.name == "contract" for finding in findings if finding.verdict == "fail"
@@ -36,7 +37,7 @@ def test_bad_rewards_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", reward_zoo.GOOD)
 def test_good_rewards_pass(name: str) -> None:
     reward, kind = reward_zoo.GOOD[name]
-    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24)))
+    findings = try_reward(reward, load_tasks(reward_zoo.rows(kind, 24))).findings
     failed = [finding for finding in findings if finding.verdict == "fail"]
     assert bool(failed) == (name in STILL_REFUSED), failed
 
@@ -62,7 +63,9 @@ def test_groups_without_signal_and_saturation() -> None:
     rows: list[list[float | None]] = [[1.0, 1.0]] * 6 + [[0.0, 0.0]] * 3 + [[0.0, 1.0]]
     findings = check_groups(scored(rows))
     assert found(findings, "groups without signal").verdict == "warn", "90 %, not more"
-    assert found(findings, "groups without signal").said == "90% of 10 groups"
+    assert found(findings, "groups without signal").said == (
+        "90% of 10 groups: 60% all at the highest score, 30% all at the lowest"
+    )
     assert (
         found(findings, "saturation").said == "60% of groups all at the highest score, 30% all at the lowest"
     )

@@ -114,8 +114,8 @@ def test_evaluate_response_is_the_documents():
     weak, strong = (evaluate_response(reply, criteria=weights) for reply in replies)
     assert 0.0 < weak < strong < evaluate_response(GOOD, criteria=weights, prompt=PROMPT) <= 1.0
     assert evaluate_response("", criteria=weights) == 0.0
-    # helpfulness = 0.7 * 0.4 (an offer) + 0.3 * 1 (clear) on a reply without prompt or gold
-    expected = 0.4 * (0.7 * 0.4 + 0.3) + 0.3 * 0.5 + 0.2 * 1.0 + 0.1 * 1.0
+    # helpfulness = 0.7 * 0.12 (an offer, vague) + 0.3 * 1 (clear) on a reply without prompt or gold
+    expected = 0.4 * (0.7 * 0.12 + 0.3) + 0.3 * 0.5 + 0.2 * 1.0 + 0.1 * 1.0
     assert strong == pytest.approx(expected)
     assert evaluate_response("It is 4.", {"accuracy": 2.0}, context={"answer": "4"}) == 2.0
 
@@ -136,3 +136,18 @@ def test_wrong_criteria_are_refused(criteria, says):
     with pytest.raises(ConfigError) as refusal:
         evaluate_response("Hello.", criteria)
     assert says in str(refusal.value)
+
+
+def test_criteria_of_ones_own():
+    def names_order(prompt, response, context):
+        return float(context["order"] in response)
+
+    criteria = {"clarity": 0.5, "names order": (0.5, names_order)}
+    said = "Order 1045 is refunded, Ida."
+    assert evaluate_response(said, criteria, context={"order": "1045"}) == pytest.approx(1.0)
+    assert evaluate_response(said, criteria, context={"order": "9"}) == pytest.approx(0.5)
+    reward = CustomerSatisfactionReward(criteria)
+    assert reward.bounds == (0.0, 1.0)
+    assert reward.compute("", said, {"order": "1045"}).parts == {"clarity": 1.0, "names order": 1.0}
+    with pytest.raises(ConfigError, match="the weight of 'names order' is 'much'"):
+        CustomerSatisfactionReward({"names order": ("much", names_order)})

@@ -7,13 +7,14 @@ import json
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainer_rewards import constant, count_a, count_e, parts
+from trainer_rewards import constant, count_a, count_e, parts, ran_code
 
 import stateset.rl.checkpoint as checkpoint
 from stateset.rl.checkpoint import list_checkpoints
@@ -31,6 +32,7 @@ from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import NativeEngine
 from stateset.rl.trainer import GRPOTrainer
+from stateset.rl.verifiers.code import CodeVerifier
 
 ROWS = [{"id": str(i), "prompt": f"hello {i}", "place": i} for i in range(8)]
 HELD_OUT = [{"prompt": "good morning"}, {"prompt": "good night"}]
@@ -46,7 +48,9 @@ SETTINGS: dict[str, Any] = {
 
 
 def trainer(model: object, out: Path, reward: object = count_e, **settings: object) -> GRPOTrainer:
-    keywords = {k: settings.pop(k) for k in ("on_step", "eval_reward_function", "engine") if k in settings}
+    keywords = {
+        k: settings.pop(k) for k in ("on_step", "eval_reward_function", "engine", "verifier") if k in settings
+    }
     config = {**SETTINGS, "output_dir": str(out), **settings}
     name = str(model) if isinstance(model, Path) else model
     return GRPOTrainer(model=name, reward_function=reward, config=config, **keywords)  # type: ignore[arg-type]
@@ -395,7 +399,10 @@ def test_a_reward_that_always_fails_ends_the_run(tiny_llama: Path, tmp_path: Pat
         raise ValueError("no such column")
 
     with pytest.raises(RewardError, match="no such column"):
-        trainer(tiny_llama, tmp_path / "run", broken).train(ROWS)
+        trainer(tiny_llama, tmp_path / "tried", broken).train(ROWS)
+    assert not (tmp_path / "tried").exists(), "the short trial finds it before anything is loaded"
+    with pytest.raises(RewardError, match="no such column"):
+        trainer(tiny_llama, tmp_path / "run", broken, reward_check=False).train(ROWS)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
 
 
@@ -505,7 +512,7 @@ def raises_on_the_seventh() -> Any:
 
 
 def test_a_reward_that_raises_once_is_counted_and_shown(tiny_llama: Path, tmp_path: Path) -> None:
-    trainer(tiny_llama, tmp_path / "run", raises_on_the_seventh()).train(ROWS)
+    trainer(tiny_llama, tmp_path / "run", raises_on_the_seventh(), reward_check=False).train(ROWS)
     notices = [e["message"] for e in lines(tmp_path / "run" / "events.jsonl") if e["kind"] == "notice"]
     assert sum("1 responses could not be scored" in n and "seventh" in n for n in notices) == 1
     metrics = lines(tmp_path / "run" / "metrics.jsonl")
@@ -561,3 +568,18 @@ def test_an_occupied_folder_is_refused_before_the_model_is_loaded(tmp_path: Path
     (tmp_path / "run" / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="other files"):
         trainer("no/such-model", tmp_path / "run").train(ROWS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tier is Linux's")
+@pytest.mark.parametrize("sandbox", ["linux", "unsafe-local"])
+def test_the_sandbox_of_a_reward_stands_in_the_manifest(
+    tiny_llama: Path, tmp_path: Path, sandbox: str
+) -> None:
+    verify = CodeVerifier(sandbox=sandbox, timeout_seconds=20.0)
+    rows = [{"prompt": "add", "entry": "add", "tests": [{"args": [1, 2], "expected": 3}]}] * 2
+    trainer(tiny_llama, tmp_path / "run", ran_code, max_steps=2, batch_size=1, verifier=verify).train(rows)
+    [tier] = json.loads((tmp_path / "run" / "manifest.json").read_text())["sandbox"]
+    assert tier.startswith(sandbox)
+    events = tmp_path / "run" / "events.jsonl"
+    said = sum("without a sandbox" in event["message"] for event in lines(events)) if events.exists() else 0
+    assert said == (sandbox == "unsafe-local"), "at each start"

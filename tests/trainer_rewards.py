@@ -26,6 +26,10 @@ def parts(prompt: str, response: str) -> tuple[float, dict[str, float]]:
     return vowels + capitals, {"vowels": vowels, "capitals": capitals}
 
 
+def ran_code(response: str, verified: bool) -> float:
+    return float(verified) + len(response)
+
+
 def constant(prompt: str, response: str) -> float:
     return 1.0
 

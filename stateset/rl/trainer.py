@@ -30,6 +30,7 @@ from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_un
 from stateset.rl.policy.policy import Policy
 from stateset.rl.policy.trace import trace_lines
 from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.first_trial import confirm, refuse_useless
 from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
@@ -44,7 +45,7 @@ from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import StepMetrics, Task
 from stateset.rl.warm_start import load_examples, warm_start
 
-_MISSING = """there is no {what} to train with. Give both, here or to train():
+_NONE = """there is no {} to train with. Give both, here or to train():
     GRPOTrainer(
         model="smollm2-135m",
         reward_function=lambda response: float("refund" in response),
@@ -92,13 +93,11 @@ class GRPOTrainer:
         **settings: Any,
     ) -> None:
         self.config = merge_settings(config, settings)
-        self.given_model = self.config.model if model is None else model
-        self.reward_function = self.config.reward if reward_function is None else reward_function
-        given = eval_reward_function
-        self.eval_reward_function = self.config.eval_reward if given is None else given
+        self.given_model = _given(model, self.config.model)
+        self.reward_function = _given(reward_function, self.config.reward)
+        self.eval_reward_function = _given(eval_reward_function, self.config.eval_reward)
         self.verifier, self.given_engine, self.on_step = verifier, engine, on_step
-        self.trackers = tuple(trackers)
-        self.state = TrainerState()
+        self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), ""
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
         refuse_untrainable(self.given_model, self.config)
@@ -139,9 +138,7 @@ class GRPOTrainer:
         """
         tasks = load_tasks(_given(dataset, data, self.config.dataset, missing=_NO_DATA))
         self.held_out = self._held_out(eval_dataset)
-        self.reward_function = _given(
-            reward_function, self.reward_function, missing=_MISSING.format(what="reward")
-        )
+        self.reward_function = _given(reward_function, self.reward_function, missing=_NONE.format("reward"))
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
         if config.epochs < 1 or not 0 < reward_scale < math.inf:
             raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
@@ -178,6 +175,7 @@ class GRPOTrainer:
         last = state.call_step >= total or self.sampler.exhausted or not self.recorder.limit_seconds
         while not last:
             metrics = self.step(self.sampler.next_tasks())
+            confirm(self.doubt, metrics)
             if self.on_step is not None:
                 self.on_step(metrics)
             last = state.call_step >= total or self.sampler.exhausted or time.monotonic() >= deadline
@@ -227,7 +225,7 @@ class GRPOTrainer:
         return metrics
 
     def _held_out(self, given: Any) -> list[Task]:
-        rows = given if given is not None else self.config.eval_dataset
+        rows = _given(given, self.config.eval_dataset)
         if rows is not None:
             return load_tasks(rows)
         idle = [key for key in ("eval_every", "eval_reward") if key in self.config.origins]
@@ -250,6 +248,9 @@ class GRPOTrainer:
         self.scorer = stack.enter_context(self._scorer(self.reward_function))
         other = self.eval_reward_function
         self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
+        if config.reward_check and self.run_path is None and resume is None:
+            with self._scorer(self.reward_function) as trial:
+                self.doubt = refuse_useless(trial, tasks)
         self._open_model(model)
         room = self.policy.prompt_room(config.max_response_length)
         for task in [*tasks, *self.held_out]:
@@ -280,7 +281,7 @@ class GRPOTrainer:
                     "this trainer's run has its model: make another GRPOTrainer for another one"
                 )
             return
-        chosen = _given(model, self.given_model, missing=_MISSING.format(what="model"))
+        chosen = _given(model, self.given_model, missing=_NONE.format("model"))
         if isinstance(chosen, Model):
             refuse_reloading(chosen.policy, self.config)
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
@@ -291,8 +292,8 @@ class GRPOTrainer:
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
 
 
-def _given(*candidates: Any, missing: str) -> Any:
-    for candidate in candidates:
-        if candidate is not None:
-            return candidate
-    raise ConfigError(missing)
+def _given(*candidates: Any, missing: str = "") -> Any:
+    found = next((candidate for candidate in candidates if candidate is not None), None)
+    if found is None and missing:
+        raise ConfigError(missing)
+    return found

@@ -25,6 +25,7 @@ from stateset.rl.cli import (
     generate,
     import_project,
     init,
+    judge,
     plan,
     replay,
     reward,
@@ -64,6 +65,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(import_project.app, name="import")
 app.add_typer(reward.app, name="reward")
+app.add_typer(judge.app, name="judge")
 
 
 def _show_version(wanted: bool) -> None:

@@ -131,14 +131,14 @@ def _sample(
 ) -> tuple[list[ScoredGroup], float]:
     """Sampled groups, and the share of the run's groups that have a signal; what is said goes to `found`."""
     from stateset.rl.evaluation.pass_rates import forecast, forecast_equal, rows_for_effect
-    from stateset.rl.evaluation.probe import count_passes, sample_rewards
+    from stateset.rl.evaluation.probe import count_passes, sample_groups
     from stateset.rl.rewards.resolve import resolve_reward
     from stateset.rl.rewards.score import RewardScorer
 
     chosen = tasks[:: max(1, len(tasks) // prompts)][:prompts]
     reward, _ = resolve_reward(str(config.reward), config.folder)
     with RewardScorer(reward, timeout_seconds=config.reward_timeout_seconds) as scorer:
-        groups = sample_rewards(model.policy, model.engine, config, chosen, scorer.score, samples)
+        groups = scorer.score(sample_groups(model.policy, model.engine, config, chosen, samples))
         passes, middle = count_passes(groups, scorer.bounds)
     if len(passes) < 2:
         found.lines.extend(["", _no_counts(groups)])

@@ -255,6 +255,9 @@ class Config(BaseModel):
     reward_timeout_seconds: PositiveFloat = Field(
         30.0, le=1_000_000, description="A reward call that takes longer leaves its response unscored."
     )
+    reward_check: bool = Field(
+        True, description="Try the reward on a few rows first, and refuse one that can teach nothing."
+    )
     eval_every: PositiveInt = Field(20, description="Steps between evaluations on `eval_dataset`.")
     save_every: PositiveInt = Field(50, description="Steps between checkpoints.")
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints that stay on disk.")

@@ -13,34 +13,40 @@ states), `forbidden`, `must_not_promise`, `required` (phrases) and `policy` (tex
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stateset.rl.rewards import cues, text
+from stateset.rl.rewards import concrete, cues, text
 from stateset.rl.rewards.policies import policy_violations, required_share
 
 Criterion = Callable[[str, str, Mapping[str, Any]], float]
 
 _EMPATHY_BY_KINDS = (0.0, 0.5, 0.8, 1.0, 1.0)
 _WRONG_NUMBER = 0.3
+_PROMISES_ALL, _MOST_ACTS = 0.3, 6  # different acts named in one reply
+_VAGUE = 0.3  # "your claim has been resolved", without any news
 
 
 def resolution(prompt: str, response: str, context: Mapping[str, Any]) -> float:
     """Whether the reply does, promises or explains what the customer asked for.
 
-    Counts a clause like "I've refunded your order" (1), "I'll send a replacement" (0.9), an instruction
-    (0.8), an offer (0.5), or agreement with the gold `answer`; more with a date or number. Negated,
-    conditional and asked clauses do not count, and another order's number or another topic costs most of
-    it. It believes what the reply claims, and takes a justified refusal for no resolution unless the gold
-    answer refuses too.
+    Counts a clause that does something to something, like "I've refunded your order" (1), "I'll send a
+    replacement" (0.9), an instruction (0.8), an offer (0.5); a sentence with news, a day, an amount or an
+    attachment that the prompt does not have (0.6 to 0.8); or agreement with the gold `answer`. More with
+    news. Negated, conditional and asked clauses do not count, nor what sends the customer elsewhere or is a
+    template's empty slot; promising everything at once, another order's number or another topic costs most
+    of it. It believes what the reply claims, and takes a justified refusal without a next step for no
+    resolution unless the gold answer refuses too.
     """
-    told = [sentence for sentence in text.sentences(response) if not sentence.rstrip().endswith("?")]
-    strength = max([0.9 * _agreement(context, response), *map(_strength, told)])
+    told = [sentence for sentence in text.sentences(response) if _counts(sentence)]
+    if concrete.SLOT.search(response):
+        return 0.0
+    strength = max([0.9 * _agreement(context, response), *(_strength(prompt, one) for one in told)])
     if not strength:
         return 0.0
-    detail = bool(cues.DETAIL.search(text.normalize(response)))
+    detail = any(concrete.news(prompt, sentence) for sentence in told)
     score = (0.8 * strength + 0.2 * detail) * _relevance(prompt, response) * text.substance(prompt, response)
+    score *= _PROMISES_ALL if _acts_named(response) > _MOST_ACTS else 1.0
     return score * (_WRONG_NUMBER if _foreign_identifiers(prompt, response, context) else 1.0)
 
 
@@ -139,28 +145,51 @@ CRITERIA: dict[str, Criterion] = {
 }
 
 
-def _strength(sentence: str) -> float:
-    """Return the strongest action that one sentence performs, promises, explains or offers."""
+def _counts(sentence: str) -> bool:
+    """Whether a sentence may resolve anything: no question, no retelling, no way to elsewhere."""
+    plain, asked = text.normalize(sentence), sentence.rstrip().endswith("?")
+    return not (asked or concrete.RETOLD.search(plain) or concrete.ELSEWHERE.search(plain))
+
+
+def _strength(prompt: str, sentence: str) -> float:
+    """Return the strongest action that one sentence performs, promises, explains or offers, or its news."""
+    clauses = [
+        clause
+        for clause in text.clauses(sentence)
+        if not cues.DEFERRED.match(clause) and not concrete.HEDGED.search(clause)
+    ]
+    kind = any(cue.search(clause) for cue in cues.EMPATHY for clause in clauses)
+    news = bool(clauses) and not kind and concrete.news(prompt, sentence)
+    acted = [
+        value * (_VAGUE if verb in concrete.VAGUE_VERBS and not news else 1.0)
+        for clause in clauses
+        for verb, value in _acts(clause)
+    ]
+    happens = news and any(concrete.EVENT.search(one) and not text.negated(one) for one in clauses)
+    return max([*acted, 0.8 if happens else 0.6 if news and len(text.words(sentence)) > 2 else 0.0])
+
+
+def _acts(clause: str) -> Iterator[tuple[str, float]]:
+    """The acts of a clause, as stems of their verbs, with how much each is worth; negated ones are none."""
     found = [
         (cues.STARTED, _is_done, 1.0),
         (cues.PASSIVE, _is_done, 1.0),
+        (cues.SHORT, _is_done, 0.9),
         (cues.COMMITTED, _is_action, 0.9),
         (cues.TOLD, _is_step, 0.8),
         (cues.OFFERED, _is_action, 0.5),
     ]
-    clauses = [clause for clause in text.clauses(sentence) if not cues.DEFERRED.match(clause)]
-    return max(
-        (value for clause in clauses for cue, fits, value in found if _acts(clause, cue, fits)),
-        default=0.0,
-    )
+    for cue, fits, value in found:
+        for match in cue.finditer(clause):
+            verb = match["verb"]
+            whole = fits(verb) and clause.count(" ") >= 2 and concrete.specific(clause, verb)
+            if whole and not text.negated(clause[: match.end("verb")]):
+                yield text.stem(verb), value
 
 
-def _acts(clause: str, cue: re.Pattern[str], fits: Callable[[str], bool]) -> bool:
-    """Whether `cue` finds a fitting verb in `clause`, with words beside it and no negation before it."""
-    return any(
-        fits(match["verb"]) and not text.negated(clause[: match.end("verb")]) and clause.count(" ") >= 2
-        for match in cue.finditer(clause)
-    )
+def _acts_named(response: str) -> int:
+    """How many different acts a reply names, done or not: an honest one names few."""
+    return len({text.stem(word) for word in text.words(response)} & cues.ACTIONS)
 
 
 def _is_action(verb: str) -> bool:

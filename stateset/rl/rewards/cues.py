@@ -20,18 +20,18 @@ TOLD = re.compile(
     r"(?P<verb>[a-z]+) (?:[a-z0-9']+ ){0,6}?"
     r"(?:the|your|our|on|to|in|into|under|it|this|a|an|with|from|for|at)\b"
 )
+SHORT = re.compile(
+    r"^(?:done )?(?:[a-z0-9]+ ){0,3}(?P<verb>[a-z]+ed|sent)\b"
+)  # "new lamp ordered, ships today"
 OFFERED = re.compile(rf"\b(?:(?:i|we) can|let me|let's|(?:glad|happy) to) {_ADVERBS}{_VERB}")
 DEFERRED = re.compile(r"^(?:if|once|when|unless|as soon as|in case)\b")
-DETAIL = re.compile(
-    r"\d|\b(?:today|tomorrow|tonight|shortly|within|minutes?|hours?|days?|weeks?|email|link)\b"
-)
-
 ACTIONS = word_set(
     """
     refund credit issue process cancel replace reship resend ship dispatch update change correct fix
     resolve reset restore unlock reactivate activate remove reverse waive apply extend upgrade downgrade
     schedule reschedule arrange book order add enable disable generate create escalate forward adjust
     switch merge delete expedite approve send email return exchange deliver repair sent resent
+    pause stop hold put lift pull move post pay swap trigger release hand report file debit
     """,
     stem,
 )
@@ -41,6 +41,7 @@ STEPS = word_set(
     click go open select enter visit log sign use follow reply check tap choose press restart unplug plug
     download install reset scroll type send return print pack drop hold update uninstall turn switch
     disconnect remove navigate copy paste upload fill attach take bring
+    put wipe leave stick write answer wash rinse stop show see order keep wrap refuse say tap skip wear
     """,
     stem,
 )

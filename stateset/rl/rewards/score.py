@@ -43,6 +43,7 @@ class RewardScorer:
         notice: one line for the user, or None.
         failures: responses that could not be scored so far, by "raised", "timed out" and "crashed".
         first_failure: the first of them, with its task and the reason, or None.
+        tiers: the sandboxes in which the reward has run code so far.
 
     Raises:
         ConfigError: the reward or an argument is of the wrong kind.
@@ -68,6 +69,7 @@ class RewardScorer:
         self.weights = self._call.weights
         self.failures: Counter[str] = Counter()
         self.first_failure: str | None = None
+        self.tiers: frozenset[str] = frozenset()
         self.notice: str | None = None
         self._local: UnitRunner | None = None
         self._workers: list[WorkerProcess] = []
@@ -103,6 +105,7 @@ class RewardScorer:
         """
         units = [unit for group in groups for unit in self._call.units(group)]
         replies = list(self._replies(units))
+        self.tiers = self.tiers.union(*(reply.tiers for reply in replies))
         self._count(units, replies, len(groups))
         scores = (score for reply in replies for score in reply.scores)
         return [

@@ -7,15 +7,24 @@ from typing import Any
 
 from stateset.rl.errors import DataError, RewardError
 from stateset.rl.rewards import probes
-from stateset.rl.rewards.check import Finding, Probe, check_order, check_probes, check_repeat, check_unscored
+from stateset.rl.rewards.check import (
+    Probe,
+    Trial,
+    broken,
+    check_order,
+    check_probes,
+    check_repeat,
+    check_unscored,
+)
 from stateset.rl.rewards.probes import ProbeTexts
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.types import Rollout, RolloutGroup, Task
 
 MOST_ROWS = 200
+PROBES = "probes"
 
 
-def try_reward(reward: Any, tasks: Sequence[Task], *, timeout_seconds: float = 30.0) -> list[Finding]:
+def try_reward(reward: Any, tasks: Sequence[Task], *, timeout_seconds: float = 30.0) -> Trial:
     """Try a reward on rows with right answers, without a model.
 
     Args:
@@ -34,28 +43,30 @@ def try_reward(reward: Any, tasks: Sequence[Task], *, timeout_seconds: float = 3
     ugly = ProbeTexts("ugly", [probes.ugly(text) for text in right.texts])
     pretty = ProbeTexts("pretty", [probes.pretty(text) for text in wrong.texts])
     tried = [right, wrong, ugly, pretty, *probes.worthless(known, reward)]
-    groups = [_group(task, [probe.texts[row] for probe in tried]) for row, task in enumerate(known)]
+    groups = [probe_group(task, [probe.texts[row] for probe in tried]) for row, task in enumerate(known)]
     with RewardScorer(reward, timeout_seconds=timeout_seconds) as scorer:
         try:
             first = scorer.score(groups)
             again = scorer.score(groups[::-1])[::-1]
         except RewardError as error:
-            return [Finding(name="contract", verdict="fail", said=str(error))]
+            return broken(PROBES, error)
     found = [
         Probe(probe.name, probe.texts, [group.scores[column].total for group in first])
         for column, probe in enumerate(tried)
     ]
     scores = [[score for group in scored for score in group.scores] for scored in (first, again)]
     texts = [rollout.text for group in groups for rollout in group.rollouts]
-    return [
+    findings = [
         check_unscored(first),
         check_repeat("the same again, backwards", scores[0], scores[1], texts),
         *check_probes(found[0], found[1], found[4:]),
         check_order(found[2], found[3]),
     ]
+    return Trial(on=PROBES, findings=findings, probes=found)
 
 
-def _group(task: Task, texts: Sequence[str]) -> RolloutGroup:
+def probe_group(task: Task, texts: Sequence[str]) -> RolloutGroup:
+    """Texts as the responses to a task, without tokens."""
     rollouts = (
         Rollout(sample=index, text=text, token_ids=(), loss_mask=(), sampler_logprobs=(), stop_reason="stop")
         for index, text in enumerate(texts)

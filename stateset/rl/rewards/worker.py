@@ -14,7 +14,7 @@ import pickle
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -23,6 +23,7 @@ from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.failure import describe_failure
 from stateset.rl.rewards.result import Sample
 from stateset.rl.types import Score
+from stateset.rl.verifiers.sandbox.executor import used
 
 ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
 NUMBER_BYTES = 8  # before each request and each reply
@@ -35,12 +36,14 @@ class Reply:
     """What became of one unit.
 
     `failure` is "", "raised", "timed out" or "crashed"; the scores of a failed unit are None with the
-    reason. `broken` is the message of a broken contract, which ends the run.
+    reason. `broken` is the message of a broken contract, which ends the run. `tiers` names the sandboxes in
+    which the process has run code so far.
     """
 
     scores: tuple[Score, ...] = ()
     failure: str = ""
     broken: str = ""
+    tiers: frozenset[str] = frozenset()
 
 
 def failed(unit: Unit, failure: str, reason: str) -> Reply:
@@ -90,8 +93,10 @@ class UnitRunner:
     def run(self, units: Sequence[Unit]) -> list[Reply]:
         """Score every unit, one reply each."""
         if not self._call.is_async:
-            return [self._attempt(unit) for unit in units]
-        return self._thread.submit(self._loop.run, self._attempt_together(units)).result()
+            replies = [self._attempt(unit) for unit in units]
+        else:
+            replies = self._thread.submit(self._loop.run, self._attempt_together(units)).result()
+        return [replace(reply, tiers=frozenset(used)) for reply in replies] if used else replies
 
     def close(self) -> None:
         """End the event loop."""

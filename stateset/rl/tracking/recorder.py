@@ -47,6 +47,7 @@ class Recorder:
         self._seconds: dict[str, float] = {}
         self._step_started, self._step_cpu = time.monotonic(), time.process_time()
         self._said_unscored = False
+        self._tiers: frozenset[str] = frozenset()
 
     @classmethod
     def of_run(
@@ -159,6 +160,15 @@ class Recorder:
         if count and not self._said_unscored:
             self._said_unscored = True
             self.notice(step, f"{count} responses could not be scored and do not train; the first: {first}")
+
+    def sandboxes(self, step: int, tiers: frozenset[str]) -> None:
+        """Keep the sandboxes that the reward ran code in; an unsafe one is told at each start."""
+        if tiers - self._tiers:
+            self._run.fact("sandbox", sorted(tiers))
+            for tier in sorted(tiers - self._tiers):
+                if tier.startswith("unsafe"):
+                    self.notice(step, f"code of the model runs without a sandbox ({tier})")
+            self._tiers = tiers
 
     def notice(self, step: int, message: str) -> None:
         """Something that the user should know."""

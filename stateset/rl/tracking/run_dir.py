@@ -160,6 +160,10 @@ class RunDirectory:
                 if step_of(path) > step:
                     path.unlink()
 
+    def fact(self, name: str, value: Any) -> None:
+        """Add to the manifest what only the run itself can tell."""
+        self._write_manifest({**read_run(self.path).manifest, name: value})
+
     def close(self, status: str, error: str | None = None) -> None:
         """End the run as "finished", "stopped" or "failed" and let go of the folder."""
         try:
