@@ -362,7 +362,7 @@ def test_best_held_out_reward_passes_over_what_could_not_be_scored(tmp_path: Pat
 def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = [command.name for command in app.registered_commands]
-    assert commands == ["init", "train", "evaluate", "generate", "chat", "plan", "runs", "replay",
-        "rollout-server", "doctor",
+    assert commands == ["init", "train", "evaluate", "compare", "gate", "generate", "chat", "plan", "runs",
+        "replay", "rollout-server", "doctor",
     ]  # fmt: skip
     assert [name for name in commands if f"`stateset-rl {name}" not in readme] == []

@@ -22,6 +22,8 @@ PUBLIC = [
     "RewardFunction",
     "Score",
     "Verifier",
+    "evaluate",
+    "evaluate_models",
     "evaluate_response",
     "filter_by_difficulty",
     "load_config",
@@ -33,11 +35,7 @@ PUBLIC = [
     "verifier",
     "verify_math",
 ]
-LATER = [
-    "deploy_to_production",
-    "evaluate",
-    "evaluate_models",
-]
+LATER = ["deploy_to_production"]
 HEAVY = ("torch", "transformers", "pydantic", "numpy", "yaml")
 LOADED = f"import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
 NO_TORCH = (

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stateset.rl.data.difficulty import filter_by_difficulty
     from stateset.rl.data.prepare import prepare_training_data
     from stateset.rl.errors import MissingExtraError
+    from stateset.rl.evaluation.held_out import evaluate
+    from stateset.rl.evaluation.models import evaluate_models
     from stateset.rl.quickstart import load_model, train_grpo_model
     from stateset.rl.rewards.reward import RewardFunction, reward
     from stateset.rl.rewards.service import (
@@ -36,6 +38,8 @@ __all__ = [
     "RewardFunction",
     "Score",
     "Verifier",
+    "evaluate",
+    "evaluate_models",
     "evaluate_response",
     "filter_by_difficulty",
     "load_config",
@@ -56,6 +60,8 @@ _HOMES = {
     "RewardFunction": "rewards.reward",
     "Score": "types",
     "Verifier": "verifiers.verifier",
+    "evaluate": "evaluation.held_out",
+    "evaluate_models": "evaluation.models",
     "evaluate_response": "rewards.service",
     "filter_by_difficulty": "data.difficulty",
     "load_config": "config.load",
@@ -67,11 +73,7 @@ _HOMES = {
     "verifier": "verifiers.verifier",
     "verify_math": "verifiers.answers",
 }
-_LATER = (
-    "deploy_to_production",
-    "evaluate",
-    "evaluate_models",
-)
+_LATER = ("deploy_to_production",)
 _TRAIN_EXTRA = ("torch", "transformers", "tokenizers", "peft", "safetensors", "gguf", "huggingface_hub")
 
 

@@ -19,6 +19,7 @@ import typer
 import stateset.rl
 from stateset.rl.cli import (
     chat,
+    compare,
     config,
     doctor,
     evaluate,
@@ -55,6 +56,8 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("gate")(compare.gate)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)

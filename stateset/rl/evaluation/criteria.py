@@ -29,35 +29,36 @@ class Criteria(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
-        0.05, description="Chance that a model passes which truly misses a criterion."
+        default=0.05, description="Chance that a model passes which truly misses a criterion."
     )
-    min_rows: Annotated[int, Field(ge=2)] = Field(100, description="A smaller test set is refused.")
+    min_rows: Annotated[int, Field(ge=2)] = Field(default=100, description="A smaller test set is refused.")
     min_clusters: Annotated[int, Field(ge=2)] = Field(
-        50, description="So is one of fewer clusters; below 50 the intervals are not vouched for."
+        default=50, description="So is one of fewer clusters; below 50 the intervals are not vouched for."
     )
     gains: dict[str, Gain] = Field(
-        {"success": 0.0}, description="Metric -> gain that must be exceeded for sure; 0: better at all."
+        default={"success": 0.0},
+        description="Metric -> gain that must be exceeded for sure; 0: better at all.",
     )
     margins: dict[str, Margin] = Field(
-        {}, description="Metric -> loss that surely is not reached (non-inferiority)."
+        default={}, description="Metric -> loss that surely is not reached (non-inferiority)."
     )
     slices: dict[str, Margin | None] = Field(
-        {},
+        default={},
         description="Kind of slice -> loss of success that surely is not reached in each of its values; "
         "null: refused only where a fall is shown (Holm over the values).",
     )
     rates: dict[str, Rate] = Field(
-        {},
+        default={},
         description="Metric of 0 and 1, such as policy_violation or pii -> share that is surely not reached.",
     )
     most_seconds: PositiveFloat | None = Field(
-        None, description="Most seconds of one answer, of 95 % of them, as measured."
+        default=None, description="Most seconds of one answer, of 95 % of them, as measured."
     )
     most_slowdown: PositiveFloat | None = Field(
-        None, description="The same as a multiple of the baseline's: 1.2 is a fifth slower."
+        default=None, description="The same as a multiple of the baseline's: 1.2 is a fifth slower."
     )
     most_forgotten: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="General probes, right before, that may be wrong after."
+        default=None, description="General probes, right before, that may be wrong after."
     )
 
     @model_validator(mode="after")

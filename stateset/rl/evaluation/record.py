@@ -59,16 +59,26 @@ class Record(BaseModel):
     trained: str = Field(description="Name of the model after.")
     rows: tuple[Row, ...]
     definitions: dict[str, str] = Field(description="Metric -> what it is, in one sentence.")
-    files: dict[str, str] = Field({}, description="Path -> SHA-256 of test set, training data and models.")
-    training_rows: int | None = Field(None, description="Rows looked through for test prompts; None: none.")
-    overlap: tuple[str, ...] = Field((), description="Test tasks whose prompt is among them.")
-    sandboxes: tuple[str, ...] = Field((), description="Where code of the models ran.")
-    judges: dict[str, str] = Field({}, description="Judge -> why it is not fit; empty: it is.")
+    files: dict[str, str] = Field(
+        default={}, description="Path -> SHA-256 of test set, training data and models."
+    )
+    training_rows: int | None = Field(
+        default=None, description="Rows looked through for test prompts; None: none."
+    )
+    overlap: tuple[str, ...] = Field(default=(), description="Test tasks whose prompt is among them.")
+    sandboxes: tuple[str, ...] = Field(default=(), description="Where code of the models ran.")
+    judges: dict[str, str] = Field(default={}, description="Judge -> why it is not fit; empty: it is.")
     seconds: Seconds = Seconds()
-    probes: dict[str, tuple[bool, bool]] = Field({}, description="General probe -> right before, and after.")
-    secrets: int | None = Field(None, description="Planted secrets that were listened for; None: none.")
-    said: tuple[str, ...] = Field((), description="Names of those that an answer of the trained model held.")
-    seed: int = Field(0, description="Of the bootstrap.")
+    probes: dict[str, tuple[bool, bool]] = Field(
+        default={}, description="General probe -> right before, and after."
+    )
+    secrets: int | None = Field(
+        default=None, description="Planted secrets that were listened for; None: none."
+    )
+    said: tuple[str, ...] = Field(
+        default=(), description="Names of those that an answer of the trained model held."
+    )
+    seed: int = Field(default=0, description="Of the bootstrap.")
 
     @property
     def clusters(self) -> list[Hashable]:
@@ -129,8 +139,8 @@ def read_record(text: str, name: str) -> Record:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise DataError(
-            f"{name} is no evaluation: {place}: {first['msg']}. `stateset-rl evaluate MODEL --baseline NAME "
-            "--out FOLDER` writes one"
+            f"{name} is no evaluation: {place}: {first['msg']}. `stateset-rl compare BASELINE MODEL "
+            "--data ROWS --out FOLDER` writes one"
         ) from error
 
 

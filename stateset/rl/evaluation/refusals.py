@@ -53,7 +53,7 @@ def _too_small(record: Record, criteria: Criteria, changed: Sequence[str]) -> It
 def _seen_before(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
     if record.training_rows is None:
         yield (
-            "nobody looked whether the test rows were trained on: evaluate with the training rows "
+            "nobody looked whether the test rows were trained on: compare with the training rows "
             "(--training-data FILE)"
         )
     if record.overlap:

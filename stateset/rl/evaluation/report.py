@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from stateset.rl.evaluation.compare import ArmResult, Comparison, Rate
-from stateset.rl.evaluation.statistics import Interval
+from stateset.rl.evaluation.tables import Grid, markdown_grid, percent, points, rich_grid
 
 _NOTHING = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grid:
-    """One table: the columns in `words` hold text, the others numbers."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: tuple[int, ...] = (0,)
-
-
 def markdown(comparison: Comparison) -> str:
     """Every table in GitHub's Markdown, one after the other, each below its title in bold."""
-    blocks = [_summary(comparison), *(_markdown_grid(grid) for grid in _grids(comparison))]
+    blocks = [_summary(comparison), *(markdown_grid(grid) for grid in _grids(comparison))]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -37,7 +23,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for grid in _grids(comparison):
         console.print()
         console.print(Text(grid.title, style="bold"))
-        console.print(_rich_grid(grid))
+        console.print(rich_grid(grid))
 
 
 def _summary(comparison: Comparison) -> str:
@@ -48,14 +34,14 @@ def _summary(comparison: Comparison) -> str:
     )
 
 
-def _grids(comparison: Comparison) -> list[_Grid]:
+def _grids(comparison: Comparison) -> list[Grid]:
     found = [_arms(comparison), *(_slices(comparison, kind) for kind in _kinds(comparison))]
     parts = _parts(comparison)
     return [*found, parts] if parts.rows else found
 
 
-def _arms(comparison: Comparison) -> _Grid:
-    return _Grid(
+def _arms(comparison: Comparison) -> Grid:
+    return Grid(
         title="Tasks passed",
         head=("arm", "passed", f"{comparison.target} minus arm", "CPU seconds", "note"),
         rows=tuple(_arm_row(result) for result in comparison.arms),
@@ -67,8 +53,8 @@ def _arm_row(result: ArmResult) -> tuple[str, ...]:
     seconds = result.arm.cpu_seconds
     return (
         result.arm.name,
-        _percent(result.passed),
-        "(target)" if result.difference is None else _points(result.difference),
+        percent(result.passed),
+        "(target)" if result.difference is None else points(result.difference),
         _NOTHING if seconds is None else f"{seconds:,.1f}",
         result.arm.note,
     )
@@ -78,10 +64,10 @@ def _kinds(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(kind for result in comparison.arms for kind in result.slices))
 
 
-def _slices(comparison: Comparison, kind: str) -> _Grid:
+def _slices(comparison: Comparison, kind: str) -> Grid:
     """Share passed by each value of one kind of slice; the tasks are the same for every arm."""
     first = comparison.arms[0].slices[kind]
-    return _Grid(
+    return Grid(
         title=f"Tasks passed by {kind}",
         head=(kind, "tasks", *_names(comparison)),
         rows=tuple(
@@ -91,11 +77,11 @@ def _slices(comparison: Comparison, kind: str) -> _Grid:
     )
 
 
-def _parts(comparison: Comparison) -> _Grid:
+def _parts(comparison: Comparison) -> Grid:
     """Mean of each part; the number of answers where not every answer has it."""
     names = dict.fromkeys(name for result in comparison.arms for name in result.parts)
     tasks = comparison.arms[0].passed.num_rows
-    return _Grid(
+    return Grid(
         title="Parts, means",
         head=("part", *_names(comparison)),
         rows=tuple((n, *(_part(r.parts.get(n), tasks) for r in comparison.arms)) for n in names),
@@ -111,32 +97,3 @@ def _part(rate: Rate | None, num_tasks: int) -> str:
         return _NOTHING
     count = "" if rate.num_rows == num_tasks else f" (of {rate.num_rows})"
     return f"{rate.mean:.3f}{count}"
-
-
-def _percent(found: Interval) -> str:
-    return f"{found.mean:.1%} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-
-
-def _points(found: Interval) -> str:
-    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-
-
-def _markdown_grid(grid: _Grid) -> str:
-    rule = ["---" if i in grid.words else "---:" for i in range(len(grid.head))]
-    rows = [list(map(_cell, row)) for row in (grid.head, *grid.rows)]
-    lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
-    return "\n".join([f"**{_cell(grid.title)}**", "", *lines])
-
-
-def _cell(text: str) -> str:
-    """One line, with nothing in it that ends the cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-def _rich_grid(grid: _Grid) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
-    for i, name in enumerate(grid.head):
-        table.add_column(Text(name), justify="left" if i in grid.words else "right", overflow="fold")
-    for row in grid.rows:
-        table.add_row(*map(Text, row))
-    return table

@@ -150,7 +150,7 @@ def _latency(record: Record, criteria: Criteria, resamples: int) -> Iterator[Che
         if limit is not None:
             said = f"{name}, 95 % of them: {found:.3f} as measured; the limit is {limit:g}"
             if math.isnan(found):
-                said = f"{name}: not measured; evaluate with --latency N"
+                said = f"{name}: not measured; compare with --latency N"
             yield Check(name=name, estimate=found, bound=None, limit=limit, passed=found <= limit, said=said)
 
 
@@ -162,7 +162,7 @@ def _forgotten(record: Record, criteria: Criteria, resamples: int) -> Iterator[C
     said += f"the limit is {criteria.most_forgotten}"
     passed = bool(record.probes) and len(lost) <= criteria.most_forgotten
     if not record.probes:
-        said = "general probes: none were asked; evaluate with --general"
+        said = "general probes: none were asked; compare with --general"
     yield Check(
         name="general probes lost",
         estimate=float(len(lost)), bound=None, limit=float(criteria.most_forgotten), passed=passed, said=said,

@@ -1,0 +1,207 @@
+"""What training changed: two models' answers to the same tasks, as deltas with intervals, and the texts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stateset.rl.errors import ConfigError
+from stateset.rl.evaluation.criteria import Criteria, load_criteria
+from stateset.rl.evaluation.metrics import HEADLINES
+from stateset.rl.evaluation.paired import (
+    McNemar,
+    Tally,
+    exact_mcnemar,
+    exchange_test,
+    holm,
+    smallest_effect,
+    tally,
+)
+from stateset.rl.evaluation.record import SUCCESS, Record, changed_files, record_json
+from stateset.rl.evaluation.statistics import Difference, Interval, mean_interval, paired_difference
+from stateset.rl.evaluation.verdict import Verdict, judge
+from stateset.rl.manifest import to_json, write_text_atomic
+
+RECORD, ANSWERS = "evaluation.json", "answers.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One task with the first answer of either model to it."""
+
+    task_id: str
+    prompt: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceChange:
+    """How success changed where a slice has one value; `p_value` is Holm's over the values of its kind.
+
+    It is NaN where all rows come from one cluster, which show nothing.
+    """
+
+    kind: str
+    value: str
+    num_rows: int
+    before: float
+    after: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """A trained model against its baseline on the same tasks.
+
+    `record` holds the numbers, `answers` the texts, one a row of the record. Every delta is the mean of
+    trained minus baseline over the tasks, from -1 to 1; `difference(metric)` is the same with its 95 %
+    interval.
+    """
+
+    record: Record
+    answers: tuple[Pair, ...]
+
+    @property
+    def success_delta(self) -> float:
+        """Change of the share of right answers."""
+        return self.difference(SUCCESS).mean
+
+    @property
+    def satisfaction_delta(self) -> float:
+        """Change of mean satisfaction, by the wording."""
+        return self.difference("satisfaction").mean
+
+    @property
+    def quality_delta(self) -> float:
+        """Change of mean quality, by the wording."""
+        return self.difference("quality").mean
+
+    @property
+    def efficiency_delta(self) -> float:
+        """Change of mean efficiency, which is brevity."""
+        return self.difference("efficiency").mean
+
+    @cached_property
+    def _differences(self) -> dict[str, Difference]:
+        return {}
+
+    def difference(self, metric: str) -> Difference:
+        """A metric's paired difference with its 95 % interval, bootstrap over clusters.
+
+        Raises:
+            ConfigError: there is no such metric.
+            DataError: the rows make fewer than 2 clusters.
+        """
+        if metric not in self._differences:
+            record = self.record
+            self._differences[metric] = paired_difference(
+                record.column(metric, "before"), record.column(metric, "after"), record.clusters,
+                seed=record.seed,
+            )  # fmt: skip
+        return self._differences[metric]
+
+    def level(self, metric: str, *, after: bool) -> Interval:
+        """A metric's mean before or after, with its 95 % interval."""
+        values = self.record.column(metric, "after" if after else "before")
+        return mean_interval(values, self.record.clusters, seed=self.record.seed)
+
+    @property
+    def tally(self) -> Tally:
+        """Tasks that the trained model does better, as well, and worse, by success."""
+        return tally(*self._success())
+
+    @property
+    def mcnemar(self) -> McNemar:
+        """The exact test on success, each row for itself; for one answer a task."""
+        before, after = self._success()
+        return exact_mcnemar([value == 1 for value in before], [value == 1 for value in after])
+
+    @property
+    def smallest_effect(self) -> float:
+        """The true change of success that such a test set would show in four cases of five."""
+        return smallest_effect(*self._success(), self.record.clusters)
+
+    def slices(self, kind: str) -> list[SliceChange]:
+        """Success by one kind of slice, such as situation; p-values of the exchange test, two-sided.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        record, places = self.record, self.record.where(kind)
+        before, after = self._success()
+        several = [v for v, rows in places.items() if len({record.clusters[row] for row in rows}) > 1]
+        p_values = [
+            exchange_test(
+                [before[row] for row in places[value]], [after[row] for row in places[value]],
+                [record.clusters[row] for row in places[value]], seed=record.seed,
+            )
+            for value in several
+        ]  # fmt: skip
+        known = dict(zip(several, holm(p_values), strict=True))
+        return [
+            SliceChange(
+                kind=kind, value=value, num_rows=len(rows),
+                before=sum(before[row] for row in rows) / len(rows),
+                after=sum(after[row] for row in rows) / len(rows),
+                p_value=known.get(value, float("nan")),
+            )
+            for value, rows in places.items()
+        ]  # fmt: skip
+
+    def regressions(self, most: int = 20) -> list[Pair]:
+        """The tasks whose success fell; the worst first, equal ones by quality."""
+        changes = [
+            tuple((row.after[metric] or 0.0) - (row.before[metric] or 0.0) for metric in (SUCCESS, "quality"))
+            for row in self.record.rows
+        ]
+        worse = [index for index, change in enumerate(changes) if change[0] < 0]
+        return [self.answers[index] for index in sorted(worse, key=lambda index: changes[index])[:most]]
+
+    def meets_criteria(
+        self, criteria: Criteria | Mapping[str, Any] | str | os.PathLike[str] | None = None
+    ) -> Verdict:
+        """Hold the evaluation against criteria: a verdict that is true or false, with its reasons.
+
+        Args:
+            criteria: `Criteria`, their values, or a `criteria.yaml`; None: a gain of success that is sure, on
+                100 rows of 50 clusters at least.
+
+        Raises:
+            ConfigError: criteria that are wrong, or name what this evaluation does not have.
+        """
+        if criteria is None or isinstance(criteria, Mapping):
+            criteria = Criteria(**(criteria or {}))
+        elif not isinstance(criteria, Criteria):
+            criteria = load_criteria(criteria)
+        return judge(self.record, criteria, changed_files(self.record.files))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the record (`evaluation.json`) and every answer (`answers.jsonl`) into a folder.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        place = Path(folder)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            lines = (
+                {"id": p.task_id, "prompt": p.prompt, "before": p.before, "after": p.after}
+                for p in self.answers
+            )
+            write_text_atomic(place / ANSWERS, "".join(f"{to_json(line)}\n" for line in lines))
+            write_text_atomic(place / RECORD, record_json(self.record))
+        except OSError as error:
+            raise ConfigError(f"{place} cannot be written ({error.strerror}): name another folder") from error
+        return place
+
+    def _success(self) -> tuple[list[float], list[float]]:
+        return self.record.column(SUCCESS, "before"), self.record.column(SUCCESS, "after")
+
+    def __str__(self) -> str:
+        """The four headlines, a line each."""
+        return "\n".join(f"{name}: {self.difference(name).mean:+.3f}" for name in HEADLINES)

@@ -1,0 +1,142 @@
+"""What one support answer is worth: success, satisfaction, quality and efficiency, as a report names them.
+
+Only success is measured against what is right: by a verifier. The other three look at the wording alone; no
+customer was asked, and a reply that sounds good and is wrong has good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.evaluation.record import SUCCESS
+from stateset.rl.rewards import criteria
+from stateset.rl.rewards.calibration import require_fit
+from stateset.rl.rewards.policies import policy_violations
+from stateset.rl.rewards.reward import RewardFunction, is_reward
+from stateset.rl.rewards.rubric import RubricReward
+from stateset.rl.rewards.score import RewardScorer
+from stateset.rl.rewards.service import CustomerServiceReward
+from stateset.rl.types import RolloutGroup, Task
+from stateset.rl.verifiers.ticket_audit import audit_ticket
+from stateset.rl.verifiers.verifier import make_verifier
+
+Values = list[list[float | None]]
+HEADLINES = (SUCCESS, "satisfaction", "quality", "efficiency")
+DEFINITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        SUCCESS: "Answers that are right, as a share.",
+        "satisfaction": "By the wording alone: half resolution, half empathy, 0 to 1; no customer was asked.",
+        "quality": "By the wording alone: the five criteria of CustomerServiceReward, weighted, 0 to 1.",
+        "efficiency": "50 divided by the words of the answer, at most 1; an empty answer has 0.",
+        "policy_violation": "Answers that break a rule of the row's policy, as a share, by the wording.",
+        "words": "Words of the answer.",
+    }
+)
+_TICKET = {"situation", "template", "resolution", "allowed", "must_not_promise", "question_kind", "facts"}
+
+
+class Success:
+    """Who says which answers are right.
+
+    Attributes:
+        who: in words.
+        sandboxes: where code of the models ran while they were judged.
+        judges: language model that was asked -> why it is not fit; empty: it is.
+    """
+
+    def __init__(self, who: str, judge: Callable[[Sequence[RolloutGroup]], Values]) -> None:
+        self.who, self._judge = who, judge
+        self.sandboxes: set[str] = set()
+        self.judges: dict[str, str] = {}
+
+    def judge(self, groups: Sequence[RolloutGroup]) -> Values:
+        """1 or 0 an answer, a list a group; None where an answer could not be judged."""
+        return self._judge(groups)
+
+
+def choose_success(tasks: Sequence[Task], success: Callable[..., Any] | None) -> Success:
+    """A verifier's verdict; a reward's, where it is above the middle of its bounds; or the bundled tickets'.
+
+    Args:
+        tasks: to be answered.
+        success: a verifier (question, answer[, context]) -> bool, a reward, or None.
+
+    Raises:
+        ConfigError: none was given, and the tasks are no bundled tickets; it is of another shape, or a reward
+            without bounds.
+    """
+    if success is None and all(task.context.keys() >= _TICKET for task in tasks):
+        return _by_verifier(audit_ticket, "the bundled tickets' second verifier, which no reward uses")
+    if success is None:
+        raise ConfigError(
+            "nothing says which answers to these rows are right: give success=, a verifier such as "
+            "stateset.rl.verifiers.answers.verify_math, a function (question, answer, context) -> bool, or a "
+            "reward with bounds (--success MODULE:NAME on the command line)"
+        )
+    if isinstance(success, RewardFunction) or is_reward(success):
+        return _by_reward(success)
+    return _by_verifier(success, f"the verifier {getattr(success, '__name__', type(success).__name__)}")
+
+
+def _by_verifier(function: Callable[..., Any], who: str) -> Success:
+    verify = make_verifier(function)
+
+    def judge(groups: Sequence[RolloutGroup]) -> Values:
+        return [
+            [float(verify(g.task.question, rollout.text, g.task.context)) for rollout in g.rollouts]
+            for g in groups
+        ]
+
+    return Success(who, judge)
+
+
+def _by_reward(reward: Any) -> Success:
+    with RewardScorer(reward) as scorer:
+        name, bounds = scorer.name, scorer.bounds
+    if bounds is None:
+        raise ConfigError(
+            f"the reward `{name}` names no bounds, so that nobody knows from where on an answer is right: "
+            "give it `bounds = (lowest, highest)`, or give a verifier as success="
+        )
+    middle = sum(bounds) / 2
+
+    def judge(groups: Sequence[RolloutGroup]) -> Values:
+        with RewardScorer(reward) as scorer:
+            scored = scorer.score(groups)
+            found.sandboxes.update(scorer.tiers)
+        return [[None if s.total is None else float(s.total > middle) for s in one.scores] for one in scored]
+
+    found = Success(f"the reward {name}, above {middle:g}, the middle of its bounds", judge)
+    if isinstance(reward, RubricReward):
+        found.judges[str(reward.judge.model)] = _why_unfit(reward)
+    return found
+
+
+def _why_unfit(reward: RubricReward) -> str:
+    try:
+        require_fit(reward.calibration_file, reward.judge.model, reward.rubric_hash)
+    except RewardError as error:
+        return str(error)
+    return ""
+
+
+def answer_values(task: Task, answer: str) -> dict[str, float]:
+    """Every metric of one answer but success; `DEFINITIONS` says what each is."""
+    context = {**task.context, "messages": _messages(task)}
+    quality, scores = CustomerServiceReward().calculate(answer, context)
+    return {
+        "satisfaction": (scores["resolution"] + scores["empathy"]) / 2,
+        "quality": quality,
+        "efficiency": criteria.efficiency("", answer, {}),
+        "policy_violation": float(bool(policy_violations(answer, task.context))),
+        "words": float(len(answer.split())),
+    }
+
+
+def _messages(task: Task) -> list[Mapping[str, str]]:
+    if isinstance(task.prompt, str):
+        return [{"role": "user", "content": task.prompt}]
+    return [{"role": message["role"], "content": message["content"]} for message in task.prompt]

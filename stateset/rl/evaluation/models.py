@@ -1,0 +1,195 @@
+"""`evaluate_models`: the same prompts to two models, answered with the same uniform numbers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stateset.rl.data.load import load_tasks
+from stateset.rl.errors import ConfigError
+from stateset.rl.evaluation.at_k import pass_all_k, pass_at_k
+from stateset.rl.evaluation.improvement import Improvement, Pair
+from stateset.rl.evaluation.metrics import DEFINITIONS, answer_values, choose_success
+from stateset.rl.evaluation.record import SUCCESS, Record, Row, Seconds, Values, hash_files
+from stateset.rl.rollout.collect import collect_groups
+from stateset.rl.rollout.engine import Sampling
+from stateset.rl.rollout.model import Model
+from stateset.rl.types import RolloutGroup, Task
+
+CLUSTERS = ("template", "customer", "thread")  # the first that every row has
+_LENGTHS = ("short", "medium", "long")
+
+
+def evaluate_models(
+    baseline: Model,
+    trained: Model,
+    test_set: Any,
+    *,
+    success: Callable[..., Any] | None = None,
+    training_data: Any = None,
+    samples: int = 1,
+    max_new_tokens: int = 256,
+    latency: int = 0,
+    seed: int = 0,
+) -> Improvement:
+    """Compare two models on the same test tasks.
+
+    With one sample a task both answer greedily. With more, both sample at temperature 1 from the same
+    uniform numbers, which makes the comparison sharper; a value is then the mean over a task's answers.
+
+    Args:
+        baseline: the model before.
+        trained: the model after.
+        test_set: rows, as for `train`: a path, a list of dicts, a `datasets.Dataset`, `support_tickets/test`.
+        success: verifier (question, answer[, context]) -> bool, or a reward: right is above the middle of its
+            bounds; the bundled tickets have a verifier of their own.
+        training_data: rows that were trained on, to see that no test prompt is among them.
+        samples: answers to each task.
+        max_new_tokens: where an answer is cut off.
+        latency: so many tasks are answered once more, one at a time, to measure seconds.
+        seed: of sampling and bootstrap.
+
+    Raises:
+        ConfigError: no verifier is known for these rows, or a number is out of range.
+        DataError: rows that cannot be used.
+    """
+    for name, value, least in (
+        ("samples", samples, 1),
+        ("max_new_tokens", max_new_tokens, 1),
+        ("latency", latency, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"{name} is {value}: give a number from {least} on")
+    tasks = load_tasks(test_set, name=None if isinstance(test_set, str | os.PathLike) else "test_set")
+    judge = choose_success(tasks, success)
+    seen = None if training_data is None else _tasks(training_data)
+    groups = [_answers(model, tasks, samples, max_new_tokens, seed) for model in (baseline, trained)]
+    before, after = (
+        [_values(g, right) for g, right in zip(arm, judge.judge(arm), strict=True)] for arm in groups
+    )
+    rows = _rows(tasks, before, after)
+    record = Record(
+        baseline=baseline.policy.name,
+        trained=trained.policy.name,
+        rows=rows,
+        definitions=_definitions(rows, judge.who),
+        files=hash_files(_files(test_set, training_data, trained)),
+        training_rows=None if seen is None else len(seen),
+        overlap=tuple(_overlap(tasks, seen or [])),
+        sandboxes=tuple(sorted(judge.sandboxes)),
+        judges=judge.judges,
+        seconds=Seconds(
+            before=_seconds(baseline, tasks[:latency], max_new_tokens),
+            after=_seconds(trained, tasks[:latency], max_new_tokens),
+        ),
+        seed=seed,
+    )
+    return Improvement(
+        record=record,
+        answers=tuple(
+            Pair(
+                task_id=b.task.id, prompt=b.task.question, before=b.rollouts[0].text, after=a.rollouts[0].text
+            )
+            for b, a in zip(*groups, strict=True)
+        ),
+    )
+
+
+def _tasks(rows: Any) -> list[Task]:
+    """Tasks as they are, however often; other rows are loaded."""
+    if isinstance(rows, list) and all(isinstance(row, Task) for row in rows):
+        return rows
+    return load_tasks(rows)
+
+
+def _answers(
+    model: Model, tasks: Sequence[Task], samples: int, max_new_tokens: int, seed: int
+) -> list[RolloutGroup]:
+    policy = model.policy
+    sampling = Sampling(
+        temperature=0.0 if samples == 1 else 1.0, max_tokens=max_new_tokens, stop_ids=policy.stop_ids
+    )
+    return collect_groups(
+        model.engine, policy, tasks, num_samples=samples, sampling=sampling,
+        max_prompt_length=policy.prompt_room(max_new_tokens, "max_new_tokens"),
+        run_seed=seed, purpose="evaluate",
+    )  # fmt: skip
+
+
+def _seconds(model: Model, tasks: Sequence[Task], max_new_tokens: int) -> tuple[float, ...]:
+    found = []
+    for task in tasks:
+        started = time.perf_counter()
+        _answers(model, [task], 1, max_new_tokens, 0)
+        found.append(time.perf_counter() - started)
+    return tuple(found)
+
+
+def _rows(tasks: Sequence[Task], before: Sequence[Values], after: Sequence[Values]) -> tuple[Row, ...]:
+    cluster = next((name for name in CLUSTERS if all(task.context.get(name) for task in tasks)), None)
+    lengths = sorted(len(task.question) for task in tasks)
+    return tuple(
+        Row(
+            task_id=task.id,
+            cluster=str(task.context[cluster]) if cluster else task.id,
+            slices=_slices(task, lengths),
+            before=before[index],
+            after=after[index],
+        )
+        for index, task in enumerate(tasks)
+    )
+
+
+def _slices(task: Task, lengths: Sequence[int]) -> dict[str, str]:
+    """Situation and difficulty where the row says so; the third of the questions' lengths that it is in."""
+    third = sum(len(task.question) > lengths[len(lengths) * part // 3] for part in (1, 2))
+    given = {"situation": task.context.get("situation"), "difficulty": task.difficulty}
+    return {kind: str(value) for kind, value in given.items() if value} | {"length": _LENGTHS[third]}
+
+
+def _values(group: RolloutGroup, right: Sequence[float | None]) -> Values:
+    """Means over a task's answers; of several also pass@k and pass^k for every k that halves their number."""
+    each = [answer_values(group.task, rollout.text) for rollout in group.rollouts]
+    found: Values = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+    known = [value for value in right if value is not None]
+    whole = len(known) == len(right)
+    found = {SUCCESS: sum(known) / len(known) if whole else None, **found}
+    k = len(right)
+    while k > 1:
+        counts = (round(sum(known)), len(right), k)
+        found[f"pass@{k}"], found[f"pass^{k}"] = (
+            (pass_at_k(*counts), pass_all_k(*counts)) if whole else (None, None)
+        )
+        k //= 2
+    return found
+
+
+def _definitions(rows: Sequence[Row], who: str) -> dict[str, str]:
+    several = {
+        name: f"Chance that {'one' if name[4] == '@' else 'each'} of {name[5:]} sampled answers is right."
+        for name in rows[0].after
+        if name.startswith("pass")
+    }
+    return {**DEFINITIONS, SUCCESS: f"{DEFINITIONS[SUCCESS]} Who says so: {who}.", **several}
+
+
+def _files(test_set: Any, training_data: Any, trained: Model) -> list[Path]:
+    """What must be the same when the verdict is made: data files, and the trained model's folder."""
+    named = [
+        one for one in (test_set, training_data, trained.policy.name) if isinstance(one, str | os.PathLike)
+    ]
+    return [Path(one) for one in named if Path(one).exists()]
+
+
+def _overlap(tasks: Sequence[Task], seen: Sequence[Task]) -> list[str]:
+    """Tasks whose prompt was trained on, whatever its case and spaces."""
+    known = {_plain(task) for task in seen}
+    return [task.id for task in tasks if _plain(task) in known]
+
+
+def _plain(task: Task) -> str:
+    prompt = task.prompt if isinstance(task.prompt, str) else "\n".join(m["content"] for m in task.prompt)
+    return " ".join(prompt.casefold().split())

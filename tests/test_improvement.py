@@ -1,0 +1,277 @@
+"""Two models on the same tasks: the four deltas, what stands beside them, and the way to the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_model
+from test_cli import call
+
+from stateset.rl import GRPOTrainer, RewardFunction, evaluate, evaluate_models, load_model
+from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.evaluation.improvement import Improvement, Pair
+from stateset.rl.evaluation.improvement_report import improvement_markdown, summary
+from stateset.rl.evaluation.metrics import answer_values
+from stateset.rl.evaluation.record import Record, Row, read_record
+from stateset.rl.rollout.model import Model
+from stateset.rl.types import Task
+
+ROWS = [
+    {"prompt": f"Where is parcel {i}?", "id": f"t{i}", "customer": f"c{i // 2}", "situation": "ab"[i % 2]}
+    for i in range(8)
+]
+SHORT = {"max_new_tokens": 6}
+
+
+def has_vowel(question: str, answer: str) -> bool:
+    return bool(set("aeiou") & set(answer))
+
+
+class Vowels(RewardFunction):
+    bounds = (0.0, 1.0)
+
+    def compute(self, prompt: str, response: str, context: Any) -> float | None:
+        return None if context.get("silent") else float(has_vowel(prompt, response))
+
+
+class Boundless(RewardFunction):
+    def compute(self, prompt: str, response: str, context: Any) -> float:
+        return 0.0
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model]:
+    folder = tmp_path_factory.mktemp("two")
+    first, second = (load_model(str(write_model(folder / name, seed=s))) for s, name in enumerate(("a", "b")))
+    return first, second
+
+
+def improvement(changes: list[tuple[float, float]], **more: Any) -> Improvement:
+    """Pairs of success before and after; two rows a customer; quality falls by a hundredth a row."""
+    rows = tuple(
+        Row(
+            task_id=f"t{i}", cluster=f"c{i // 2}", slices={"situation": "ab"[i % 2]},
+            before={"success": before, "satisfaction": 0.5, "quality": 0.5, "efficiency": 1.0},
+            after={"success": after, "satisfaction": 0.75, "quality": 0.5 - i / 100, "efficiency": 0.5},
+        )
+        for i, (before, after) in enumerate(changes)
+    )  # fmt: skip
+    record = Record(baseline="base", trained="new", rows=rows, definitions={"success": "Right."}, **more)
+    answers = tuple(
+        Pair(task_id=row.task_id, prompt="| <b>?", before="# no", after=f"yes {row.task_id}") for row in rows
+    )
+    return Improvement(record, answers)
+
+
+def test_the_deltas_are_means_of_paired_differences() -> None:
+    found = improvement([(0, 1), (0, 1), (1, 1), (1, 0), (0, 1), (0, 0)])
+    assert found.success_delta == pytest.approx(2 / 6)
+    assert found.satisfaction_delta == pytest.approx(0.25)
+    assert found.quality_delta == pytest.approx(-(0 + 1 + 2 + 3 + 4 + 5) / 600)
+    assert found.efficiency_delta == pytest.approx(-0.5)
+    change = found.difference("success")
+    assert change.low < change.mean < change.high
+    assert (change.num_rows, change.num_clusters) == (6, 3)
+    assert f"Task Success: +{found.success_delta:.1%}" == "Task Success: +33.3%"
+    tally = found.tally
+    assert (tally.wins, tally.ties, tally.losses) == (3, 2, 1)
+    assert found.mcnemar.p_value == pytest.approx(0.625)  # 3 of 4, two-sided: 10/16
+    with pytest.raises(ConfigError, match="no metric `kindness`"):
+        found.difference("kindness")
+
+
+def test_slices_are_tested_together_and_the_worst_is_read_first() -> None:
+    found = improvement([(0, 1), (1, 0), (0, 1), (1, 1), (0, 1), (1, 0)])
+    a, b = found.slices("situation")
+    assert (a.value, a.num_rows, a.before, a.after) == ("a", 3, 0.0, 1.0)
+    assert (b.before, b.after) == (1.0, pytest.approx(1 / 3))
+    assert a.p_value == pytest.approx(0.5)  # three swaps, all gained: 2/8; the smaller of two, by Holm
+    assert b.p_value == pytest.approx(0.5)  # two lost, one the same: 4/8
+    assert [pair.task_id for pair in found.regressions()] == ["t5", "t1"]  # equal in success, so by quality
+    assert len(found.regressions(1)) == 1
+
+
+def test_the_page_says_what_speaks_against_the_numbers() -> None:
+    found = improvement([(0, 1)] * 8, overlap=("t1",), training_rows=9)
+    told = "\n".join(summary(found))
+    assert "8 tasks in 4 clusters" in told
+    assert "below 50 the intervals are not vouched for" in told
+    assert "1 of the tasks were trained on" in told
+    assert "nobody looked" in "\n".join(summary(improvement([(0, 1)] * 8)))
+    page = improvement_markdown(improvement([(1, 0)] * 4))
+    assert "**What got worse** (4 tasks, the worst first)" in page
+    assert "> | &lt;b>?" in page
+    assert "\n# no" not in page
+    assert "No task got worse." in improvement_markdown(improvement([(0, 1), (0, 1), (1, 1), (0, 0)]))
+
+
+def test_the_same_model_twice_differs_in_nothing(models: tuple[Model, Model]) -> None:
+    first, _ = models
+    found = evaluate_models(first, first, ROWS, success=has_vowel, samples=4, **SHORT)
+    assert all(row.before == row.after for row in found.record.rows)
+    assert found.record.metrics[-4:] == ["pass@4", "pass^4", "pass@2", "pass^2"]
+    row = found.record.rows[0]
+    assert row.cluster == "c0"
+    assert set(row.slices) == {"situation", "length"}
+    assert not found.meets_criteria()
+
+
+def test_values_are_those_of_the_answers(models: tuple[Model, Model]) -> None:
+    found = evaluate_models(
+        *models, ROWS, success=has_vowel, training_data=[{"prompt": "where  IS parcel 3?"}], **SHORT
+    )
+    for pair, row, task in zip(found.answers, found.record.rows, ROWS, strict=True):
+        assert pair.prompt == task["prompt"]
+        expected = answer_values(Task(id="x", prompt=pair.prompt), pair.after)
+        assert row.after == {"success": float(has_vowel("", pair.after)), **expected}
+    assert any(pair.before != pair.after for pair in found.answers)
+    assert (found.record.training_rows, found.record.overlap) == (1, ("t3",))
+    assert "trained on" not in str(found.meets_criteria({"min_rows": 2, "min_clusters": 2}).checks)
+    assert any("have a prompt of the training rows" in r for r in found.meets_criteria().reasons)
+
+
+def test_a_reward_says_what_is_right_and_an_unscored_answer_closes_the_gate(
+    models: tuple[Model, Model],
+) -> None:
+    by_reward = evaluate_models(*models, ROWS, success=Vowels(), **SHORT)
+    by_verifier = evaluate_models(*models, ROWS, success=has_vowel, **SHORT)
+    assert by_reward.record.column("success", "after") == by_verifier.record.column("success", "after")
+    assert "above 0.5" in by_reward.record.definitions["success"]
+    silent = [row | {"silent": i == 2} for i, row in enumerate(ROWS)]
+    found = evaluate_models(*models, silent, success=Vowels(), **SHORT)
+    assert found.record.rows[2].after["success"] is None
+    assert "success is not a number for 1 of 8 rows (t2)" in found.meets_criteria().reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "nothing says which answers to these rows are right"),
+        ({"success": Boundless()}, "names no bounds"),
+        ({"success": has_vowel, "samples": 0}, "samples is 0"),
+        ({"success": lambda a: True}, "question"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    models: tuple[Model, Model], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate_models(*models, ROWS, **options)
+
+
+def test_seconds_are_measured_one_prompt_at_a_time(models: tuple[Model, Model]) -> None:
+    found = evaluate_models(*models, ROWS, success=has_vowel, latency=2, **SHORT)
+    assert len(found.record.seconds.before) == len(found.record.seconds.after) == 2
+    assert all(second > 0 for second in found.record.seconds.after)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with rows and a verifier, and two models in it; the working directory."""
+    for name, seed in (("before", 0), ("after", 1)):
+        write_model(tmp_path / name, seed=seed)
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "something else"}) + "\n")
+    (tmp_path / "judges.py").write_text(
+        "from stateset.rl import reward\n\n\n@reward\ndef vowels(response: str) -> float:\n"
+        "    return float(bool(set('aeiou') & set(response)))\n\n\nvowels.bounds = (0.0, 1.0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+COMPARE = (
+    "compare", "before", "after", "--data", "test.jsonl", "--training-data", "train.jsonl",
+    "--success", "judges:vowels", "-o", "found", "--max-new-tokens", "6",
+)  # fmt: skip
+
+
+def test_from_two_models_to_the_gate_on_the_command_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = call(capsys, *COMPARE)
+    assert done.code == 0, done.err
+    assert "8 tasks in 4 clusters" in done.out
+    assert {file.name for file in (project / "found").iterdir()} == {
+        "evaluation.json", "answers.jsonl", "report.md",
+    }  # fmt: skip
+    record = read_record((project / "found" / "evaluation.json").read_text(), "it")
+    assert sorted(Path(name).name for name in record.files) == ["after", "test.jsonl", "train.jsonl"]
+
+    closed = call(capsys, "gate", "found", "--out", "evidence.json")
+    assert closed.code == 3
+    assert "fewer than min_rows 100" in closed.err
+    (project / "criteria.yaml").write_text(
+        "min_rows: 2\nmin_clusters: 2\ngains: {}\nmargins: {success: 1.0}\n"
+    )
+    judged = call(capsys, "gate", "found", "--criteria", "criteria.yaml", "--out", "open.json", "--json")
+    assert json.loads(judged.out)["passed"] is (judged.code == 0)
+    for file, code in (("evidence.json", 3), ("open.json", judged.code)):
+        assert call(capsys, "gate", file, "--replay").code == code
+    edited = (project / "open.json").read_text().replace('"estimate": ', '"estimate": 1')
+    (project / "open.json").write_text(edited)
+    assert "does not follow from its own numbers" in call(capsys, "gate", "open.json", "--replay").err
+
+    (project / "test.jsonl").write_text("\n")
+    changed = call(capsys, "gate", "found", "--criteria", "criteria.yaml")
+    assert changed.code == 3
+    assert "1 files are not what was evaluated" in changed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gate", "nowhere"), "stateset-rl compare"),
+        (("gate", "test.jsonl"), "is no evaluation"),
+        (("gate", "test.jsonl", "--replay", "--criteria", "x.yaml"), "drop the other options"),
+        (("gate", "found", "--out", "no/where.json"), "in a folder that is there"),
+        (("compare", "before", "after", "--data", "test.jsonl", "-o", "test.jsonl"), "name a folder"),
+        (("compare", "before", "after", "--data", "test.jsonl", "-o", "x"), "--success MODULE:NAME"),
+    ],
+)
+def test_wrong_arguments_say_what_to_do(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    done = call(capsys, *arguments)
+    assert done.code in (1, 2)
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def trained(project: Path, run: Callable[[Path], Path], **settings: Any) -> Model:
+    trainer = GRPOTrainer(
+        model=str(project / "before"), reward_function=Vowels(),
+        config={
+            "batch_size": 1, "rollout_n": 2, "max_steps": 1, "max_response_length": 6,
+            "output_dir": str(run(project)), **settings,
+        },
+    )  # fmt: skip
+    return trainer.train([{"prompt": "Where is parcel 5?"}])
+
+
+def test_a_trained_model_knows_what_was_held_out(project: Path) -> None:
+    settings = {"eval_dataset": str(project / "test.jsonl"), "reward": None}
+    model = trained(project, lambda folder: folder / "run", **settings)
+    found = evaluate(model, success=has_vowel)
+    assert found.record.baseline.endswith("before")
+    assert len(found.answers) == 8
+    assert found.record.overlap == ("t5",)  # sampled in the run, which named no file of rows
+    again = evaluate(load_model(str(project / "run" / "model")), success=has_vowel)
+    assert again.record.rows == found.record.rows
+    loaded = load_model("grpo_trained")
+    assert evaluate(loaded, ROWS[:4], baseline=model, success=has_vowel).success_delta == 0.0
+    (project / "run" / "config.resolved.yaml").write_text("{}")
+    with pytest.raises(DataError, match="names no `model`"):
+        evaluate(model, success=has_vowel)
+
+
+def test_without_held_out_rows_it_says_what_to_do(project: Path) -> None:
+    model = trained(project, lambda folder: folder / "run")
+    with pytest.raises(ConfigError, match="no held-out rows"):
+        evaluate(model)
+    with pytest.raises(ConfigError, match=r"use evaluate_models\(baseline, trained, test_set\)"):
+        evaluate(load_model(str(project / "before")))
