@@ -16,7 +16,10 @@ from stateset.rl import (
     CustomerSatisfactionReward,
     GRPOTrainer,
     RewardFunction,
+    evaluate,
+    evaluate_models,
     load_customer_service_data,
+    load_model,
     prepare_training_data,
     train_grpo_model,
     verify_math,
@@ -231,3 +234,35 @@ def test_10_three_lines_from_tickets_to_a_model(
 def test_14_arithmetic_is_verified_by_a_library() -> None:
     assert verify_math("2+2", "4") is True
     assert verify_math("2+2", "5") is False
+
+
+def test_11_12_metrics_and_criteria(
+    long_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    held_out = load_customer_service_data("test")[::60]
+    small: dict[str, Any] = {"max_steps": 1, "batch_size": 2, "mini_batch_size": 16, **SMALL}
+    train_grpo_model(
+        data=load_customer_service_data(), reward_fn=ServiceReward(), model=str(long_llama),
+        eval_dataset="support_tickets/validation", eval_every=9, **small,
+    )  # fmt: skip
+    test_set = held_out
+
+    baseline_model = load_model("base")
+    grpo_model = load_model("grpo_trained")
+
+    metrics = evaluate_models(baseline_model, grpo_model, test_set)
+
+    print(f"""
+Performance Improvement:
+- Task Success: +{metrics.success_delta:.1%}
+- User Satisfaction: +{metrics.satisfaction_delta:.1%}
+- Response Quality: +{metrics.quality_delta:.1%}
+- Efficiency: +{metrics.efficiency_delta:.1%}
+""")
+    assert "- Task Success: +0.0%" in capsys.readouterr().out  # a model of random weights, right in none
+    found = metrics.difference("quality")
+    assert found.low <= metrics.quality_delta <= found.high
+
+    model = load_model("grpo_trained")
+    assert not evaluate(model, max_new_tokens=2).meets_criteria()

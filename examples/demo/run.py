@@ -83,8 +83,8 @@ def main() -> None:
     cost = _cost(run)
     note = f"{cost.warm_steps} steps on the logs"
     arms.append(answer("supervised", lambda: (str(run / "warm_start"), cost.warm, note)))
-    note = f"the same, then {cost.grpo_steps} steps with the reward"
-    arms.append(answer("grpo", lambda: (str(run / "model"), cost.warm + cost.grpo, note)))
+    note = f"the same, then {cost.grpo_steps} steps with the reward; the best state on validation"
+    arms.append(answer("grpo", lambda: (str(run / "best"), cost.warm + cost.grpo, note)))
     if given.full:
         validation = load_tasks(held_out, name="validation")
         arms += [
@@ -202,7 +202,7 @@ def _supervise(
     """Take a control's supervised steps; returns its model folder, CPU seconds and note.
 
     Of its states after a third, two thirds and all of the steps, the one that does best on the validation
-    tickets counts. GRPO has no such choice: its row is its last state.
+    tickets counts, as with GRPO.
     """
     assert config.warm_start is not None
     cpu, folder = time.process_time(), out / control.name.replace(" ", "-")
