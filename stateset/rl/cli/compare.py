@@ -35,6 +35,13 @@ def compare(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each row; 1 is greedy.")] = 1,
     latency: Annotated[int, typer.Option(min=0, help="Rows answered one at a time, for seconds.")] = 0,
+    general: Annotated[
+        bool, typer.Option("--general", help="Ask both models bundled questions of general use, too.")
+    ] = False,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Strings planted in the training rows, a line each."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of sampling and bootstrap.")] = 0,
     max_new_tokens: MaxNewTokens = 256,
     as_json: AsJson = False,
@@ -53,11 +60,13 @@ def compare(
         raise ConfigError(
             f"--out {out} is a file: name a folder, for example {out.with_suffix('')}-evaluation"
         )
+    planted = _lines(secrets) if secrets else []
     function = resolve_reward(success, Path.cwd())[0] if success else None
     found = evaluate_models(
         load_model(baseline), load_model(trained), data,
         success=function, training_data=training_data, samples=samples,
         max_new_tokens=max_new_tokens, latency=latency, seed=seed,
+        general=general, secrets=planted,
     )  # fmt: skip
     found.save(out)
     write_text_atomic(out / REPORT, improvement_markdown(found))
@@ -130,6 +139,16 @@ def _replayed(file: Path) -> Verdict:
     from stateset.rl.evaluation.evidence import replay
 
     return replay(_text(file), str(file))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--secrets {file} cannot be read ({error}): give a text file") from error
+    if not found:
+        raise ConfigError(f"--secrets {file} is empty: write a secret a line")
+    return found
 
 
 def _text(file: Path) -> str:

@@ -59,6 +59,14 @@ def summary(found: Improvement) -> list[str]:
         f"McNemar's p, each task for itself: {found.mcnemar.p_value:.3g}",
         f"4 of 5 such tests would show a true change of success by {100 * found.smallest_effect:.1f} points",
     ]
+    if record.probes:
+        kept, lost = record.probes_kept, record.probes_lost
+        lines.append(
+            f"{len(record.probes)} general questions: {len(kept)} still right, {len(lost)} no longer "
+            f"({', '.join(lost) or 'none'})"
+        )
+    if record.secrets:
+        lines.append(f"planted secrets said: {', '.join(record.said) or 'none'} of {record.secrets}")
     if effective_clusters(sizes) < FEW_CLUSTERS:
         lines.append(
             f"the clusters are worth {effective_clusters(sizes):.0f} of equal size; below {FEW_CLUSTERS} the "

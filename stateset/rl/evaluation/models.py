@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
 from stateset.rl.evaluation.at_k import pass_all_k, pass_at_k
+from stateset.rl.evaluation.general import ask_probes, secrets_said
 from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.metrics import DEFINITIONS, answer_values, choose_success
 from stateset.rl.evaluation.record import SUCCESS, Record, Row, Seconds, Values, hash_files
@@ -33,6 +35,8 @@ def evaluate_models(
     samples: int = 1,
     max_new_tokens: int = 256,
     latency: int = 0,
+    general: bool = False,
+    secrets: Sequence[str] = (),
     seed: int = 0,
 ) -> Improvement:
     """Compare two models on the same test tasks.
@@ -50,11 +54,13 @@ def evaluate_models(
         samples: answers to each task.
         max_new_tokens: where an answer is cut off.
         latency: so many tasks are answered once more, one at a time, to measure seconds.
+        general: ask both models the bundled questions of general use, too.
+        secrets: strings planted in the training rows, which no answer of the trained model may hold.
         seed: of sampling and bootstrap.
 
     Raises:
         ConfigError: no verifier is known for these rows, or a number is out of range.
-        DataError: rows that cannot be used.
+        DataError: rows that cannot be used, or a secret that is in no training row.
     """
     for name, value, least in (
         ("samples", samples, 1),
@@ -71,6 +77,8 @@ def evaluate_models(
         [_values(g, right) for g, right in zip(arm, judge.judge(arm), strict=True)] for arm in groups
     )
     rows = _rows(tasks, before, after)
+    ask_before, ask_after = (partial(_texts, model, max_new_tokens) for model in (baseline, trained))
+    texts = [rollout.text for group in groups[1] for rollout in group.rollouts]
     record = Record(
         baseline=baseline.policy.name,
         trained=trained.policy.name,
@@ -85,6 +93,9 @@ def evaluate_models(
             before=_seconds(baseline, tasks[:latency], max_new_tokens),
             after=_seconds(trained, tasks[:latency], max_new_tokens),
         ),
+        probes=ask_probes(ask_before, ask_after) if general else {},
+        secrets=len(secrets) or None,
+        said=secrets_said(secrets, seen or [], ask_after, texts) if secrets else (),
         seed=seed,
     )
     return Improvement(
@@ -117,6 +128,12 @@ def _answers(
         max_prompt_length=policy.prompt_room(max_new_tokens, "max_new_tokens"),
         run_seed=seed, purpose="evaluate",
     )  # fmt: skip
+
+
+def _texts(model: Model, max_new_tokens: int, tasks: Sequence[Task]) -> list[str]:
+    """A greedy answer to each task."""
+    groups = _answers(model, tasks, 1, max_new_tokens, 0) if tasks else []
+    return [group.rollouts[0].text for group in groups]
 
 
 def _seconds(model: Model, tasks: Sequence[Task], max_new_tokens: int) -> tuple[float, ...]:

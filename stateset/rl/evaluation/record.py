@@ -86,6 +86,16 @@ class Record(BaseModel):
         return [row.cluster for row in self.rows]
 
     @property
+    def probes_kept(self) -> list[str]:
+        """General questions that both models answer rightly."""
+        return [name for name, (before, after) in self.probes.items() if before and after]
+
+    @property
+    def probes_lost(self) -> list[str]:
+        """General questions that only the model before answers rightly."""
+        return [name for name, (before, after) in self.probes.items() if before and not after]
+
+    @property
     def metrics(self) -> list[str]:
         """Names of all metrics, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in (*row.before, *row.after)))

@@ -157,7 +157,7 @@ def _latency(record: Record, criteria: Criteria, resamples: int) -> Iterator[Che
 def _forgotten(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     if criteria.most_forgotten is None:
         return
-    lost = [name for name, (before, after) in record.probes.items() if before and not after]
+    lost = record.probes_lost
     said = f"general probes lost: {len(lost)} of {len(record.probes)} ({', '.join(lost) or 'none'}); "
     said += f"the limit is {criteria.most_forgotten}"
     passed = bool(record.probes) and len(lost) <= criteria.most_forgotten
