@@ -14,6 +14,8 @@ from test_cli import call
 from stateset.rl import GRPOTrainer, RewardFunction, evaluate, evaluate_models, load_model
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.improvement import Improvement, Pair
+from stateset.rl.evaluation.improvement_page import improvement_page
+from stateset.rl.evaluation.improvement_plots import forest
 from stateset.rl.evaluation.improvement_report import improvement_markdown, summary
 from stateset.rl.evaluation.metrics import answer_values
 from stateset.rl.evaluation.record import Record, Row, read_record
@@ -184,6 +186,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_page_shows_intervals_and_answers_side_by_side_and_runs_nothing() -> None:
+    found = improvement([(0, 1), (1, 1), (1, 0), (0, 0)])
+    text = improvement_page(found)
+    assert "<b>" not in text
+    assert text.count("<details") == 4
+    assert text.count("<details open") == 2
+    assert text.index(">t2,") < text.index(">t0,") < text.index(">t1,"), "worse, better, the same"
+    assert "b: 0.000 [-1" not in text
+    assert "<title>success: +0.000 [-0.500, +0.500]</title>" in text
+    assert "script" not in text.replace("default-src", "")
+    assert improvement_page(found) == text
+
+
+def test_a_slice_of_one_cluster_has_no_whisker() -> None:
+    picture = forest("t", [("alone", 0.5)])
+    assert "whisker" not in picture.svg
+    assert "alone: +0.500" in picture.svg
+
+
 COMPARE = (
     "compare", "before", "after", "--data", "test.jsonl", "--training-data", "train.jsonl",
     "--success", "judges:vowels", "-o", "found", "--max-new-tokens", "6",
@@ -197,7 +218,7 @@ def test_from_two_models_to_the_gate_on_the_command_line(
     assert done.code == 0, done.err
     assert "8 tasks in 4 clusters" in done.out
     assert {file.name for file in (project / "found").iterdir()} == {
-        "evaluation.json", "answers.jsonl", "report.md",
+        "evaluation.json", "answers.jsonl", "report.md", "report.html",
     }  # fmt: skip
     record = read_record((project / "found" / "evaluation.json").read_text(), "it")
     assert sorted(Path(name).name for name in record.files) == ["after", "test.jsonl", "train.jsonl"]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from test_improvement import improvement
 from test_reward_check import scored
 
+from stateset.rl.evaluation.improvement_page import improvement_page
+from stateset.rl.page import WIDTH, Scale
 from stateset.rl.rewards.check import Finding, Probe, Trial
-from stateset.rl.rewards.check_plots import WIDTH, _Scale, distribution, lengths, probe_means, signal
+from stateset.rl.rewards.check_plots import distribution, lengths, probe_means, signal
 from stateset.rl.rewards.check_report import report
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;$title"
@@ -129,7 +133,7 @@ def test_lengths_and_scores_are_less_the_groups_mean() -> None:
     ],
 )
 def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
-    assert _Scale(low, high, 0, 1).ticks() == pytest.approx(ticks)
+    assert Scale(low, high, 0, 1).ticks() == pytest.approx(ticks)
 
 
 def test_scores_that_are_all_the_same_can_be_drawn() -> None:
@@ -142,8 +146,13 @@ def test_scores_that_are_all_the_same_can_be_drawn() -> None:
     assert "Length and score" in report([Trial(on="g", findings=[], groups=nothing)], "t", {})
 
 
+def evaluation() -> str:
+    return improvement_page(improvement([(0, 1), (1, 1), (1, 0), (0, 0)] * 3))
+
+
 @pytest.mark.browser
-def test_no_request_leaves_the_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [page, evaluation], ids=["reward check", "evaluation"])
+def test_no_request_leaves_the_page(tmp_path: Path, page: Callable[[], str]) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:

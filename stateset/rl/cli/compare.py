@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stateset.rl.evaluation.record import Record
     from stateset.rl.evaluation.verdict import Verdict
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 Criteria = Annotated[
     Path | None, typer.Option(metavar="FILE", help="criteria.yaml; default: a sure gain of success.")
 ]
@@ -49,6 +49,7 @@ def compare(
     """Answer the same rows with two models, and say what changed and how surely."""
     from rich.console import Console
 
+    from stateset.rl.evaluation.improvement_page import improvement_page
     from stateset.rl.evaluation.improvement_report import improvement_markdown, print_improvement
     from stateset.rl.evaluation.models import evaluate_models
     from stateset.rl.evaluation.record import plain
@@ -70,11 +71,12 @@ def compare(
     )  # fmt: skip
     found.save(out)
     write_text_atomic(out / REPORT, improvement_markdown(found))
+    write_text_atomic(out / PAGE, improvement_page(found))
     if as_json:
         show.data_json(plain(found.record))
     else:
         print_improvement(found, Console())
-    show.note(f"report and answers: {out}; whether that is enough: stateset-rl gate {out}")
+    show.note(f"report: {out / PAGE}; answers: {out}; whether that is enough: stateset-rl gate {out}")
 
 
 def gate(
