@@ -16,6 +16,7 @@ from stateset.rl import (
     CustomerSatisfactionReward,
     GRPOTrainer,
     RewardFunction,
+    deploy_to_production,
     evaluate,
     evaluate_models,
     load_customer_service_data,
@@ -24,7 +25,7 @@ from stateset.rl import (
     train_grpo_model,
     verify_math,
 )
-from stateset.rl.errors import ModelNotTrainableError
+from stateset.rl.errors import GateError, ModelNotTrainableError
 
 DOCUMENT_YAML = """\
 # GRPO Configuration
@@ -265,4 +266,7 @@ Performance Improvement:
     assert found.low <= metrics.quality_delta <= found.high
 
     model = load_model("grpo_trained")
-    assert not evaluate(model, max_new_tokens=2).meets_criteria()
+    if evaluate(model, max_new_tokens=2).meets_criteria():
+        raise AssertionError("random weights are no better than random weights")
+    with pytest.raises(GateError, match="the gate is closed: gain of success"):
+        deploy_to_production(model, evaluation=evaluate(model, max_new_tokens=2))

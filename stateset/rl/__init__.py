@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         CustomerServiceReward,
         evaluate_response,
     )
+    from stateset.rl.serving.deploy import deploy_to_production
     from stateset.rl.trainer import GRPOTrainer
     from stateset.rl.types import Score
     from stateset.rl.verifiers.answers import verify_math
@@ -38,6 +39,7 @@ __all__ = [
     "RewardFunction",
     "Score",
     "Verifier",
+    "deploy_to_production",
     "evaluate",
     "evaluate_models",
     "evaluate_response",
@@ -60,6 +62,7 @@ _HOMES = {
     "RewardFunction": "rewards.reward",
     "Score": "types",
     "Verifier": "verifiers.verifier",
+    "deploy_to_production": "serving.deploy",
     "evaluate": "evaluation.held_out",
     "evaluate_models": "evaluation.models",
     "evaluate_response": "rewards.service",
@@ -73,17 +76,12 @@ _HOMES = {
     "verifier": "verifiers.verifier",
     "verify_math": "verifiers.answers",
 }
-_LATER = ("deploy_to_production",)
 _TRAIN_EXTRA = ("torch", "transformers", "tokenizers", "peft", "safetensors", "gguf", "huggingface_hub")
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
-    if name in _LATER:
-        raise AttributeError(
-            f"stateset.rl.{name} is not in this version ({_version()}); it comes with a later one"
-        )
     if name not in _HOMES:
         raise AttributeError(f"module 'stateset.rl' has no attribute {name!r}; it has {', '.join(__all__)}")
     try:

@@ -28,6 +28,7 @@ from stateset.rl.cli import (
     init,
     judge,
     plan,
+    registry,
     replay,
     reward,
     rollout_server,
@@ -69,6 +70,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(import_project.app, name="import")
 app.add_typer(reward.app, name="reward")
 app.add_typer(judge.app, name="judge")
+app.add_typer(registry.app, name="registry")
 
 
 def _show_version(wanted: bool) -> None:

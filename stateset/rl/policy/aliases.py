@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
 
 from stateset.rl.errors import ModelError
 from stateset.rl.manifest import write_json_atomic
@@ -25,7 +26,8 @@ def tag(alias: str, model: str | Path) -> None:
     file = alias_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     value = str(Path(model).absolute()) if Path(model).exists() else str(model)
-    write_json_atomic(file, aliases() | {alias: value})
+    with FileLock(file.with_suffix(".lock")):  # a run that ends meanwhile names its model, too
+        write_json_atomic(file, aliases() | {alias: value})
 
 
 def aliases() -> dict[str, str]:

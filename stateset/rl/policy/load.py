@@ -80,6 +80,12 @@ def load_policy(
     return Policy(module, tokenizer, name=name, adapter=adapter, shares_prefix=shares, notices=notices)
 
 
+def load_like(policy: Policy, name: str) -> Policy:
+    """`load_policy` on the device and in the precision of another one."""
+    dtype = next(short for short, full in _DTYPES.items() if full == policy.dtype)
+    return load_policy(name, device=str(policy.device), dtype=dtype)
+
+
 def load_configured(name: str, config: Config) -> Policy:
     """`load_policy` with the settings of a run."""
     return load_policy(
