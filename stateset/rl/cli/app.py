@@ -21,6 +21,7 @@ from stateset.rl.cli import (
     chat,
     compare,
     config,
+    data,
     doctor,
     evaluate,
     generate,
@@ -67,6 +68,7 @@ app.command("replay")(replay.replay)
 app.command("rollout-server")(rollout_server.rollout_server)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
 app.add_typer(import_project.app, name="import")
 app.add_typer(reward.app, name="reward")
 app.add_typer(judge.app, name="judge")

@@ -2,26 +2,68 @@
 
 The score knows nothing of the policy: a customer who was given too much is content. It is a way to leave out
 conversations that went badly, not a judgement of the reply.
+
+In `data prepare` three parts of the reply's text join the outcome: its length, whether it is a macro that
+many threads were sent, and how much of it is personal data. They never make a score by themselves.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stateset.rl.data.near_duplicates import near_pairs, normal_text
+from stateset.rl.data.pii import pii_density
 from stateset.rl.data.rows import is_missing
 from stateset.rl.errors import DataError
 
 WEIGHTS = {"resolved": 0.4, "satisfaction": 0.4, "reopened": 0.2}
+TEXT_WEIGHTS = {"length": 0.1, "own_words": 0.1, "pii": 0.1}
+_SHORT, _LONG, _ENDLESS = 8, 200, 400  # words of a reply
+_MACRO_THREADS = 3
+_MACRO_LIKENESS = 0.9
+_DENSE = 0.25  # share of placeholders at which nothing else is left to learn
 
 
-def quality_score(row: Mapping[str, Any], where: str = "row") -> float | None:
-    """Weighted mean of the parts that the row has, in [0, 1]; None for a row that has none of them."""
+def quality_score(
+    row: Mapping[str, Any], where: str = "row", text_parts: Mapping[str, float] | None = None
+) -> float | None:
+    """Weighted mean of the parts that the row has, in [0, 1]; None for a row without an outcome.
+
+    Args:
+        row: with any of `resolved`, `satisfaction` and `reopened`.
+        where: names the row in an error.
+        text_parts: of `text_quality`, by the names of TEXT_WEIGHTS.
+    """
     parts = quality_parts(row, where)
     if not parts:
         return None
-    return sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
+    weights = WEIGHTS | TEXT_WEIGHTS
+    parts |= text_parts or {}
+    return sum(weights[name] * value for name, value in parts.items()) / sum(weights[name] for name in parts)
+
+
+def text_quality(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The parts that the replies' texts have, each in [0, 1]; empty for a row without `reply`.
+
+    `length` is 1 from 8 to 200 words and falls to 0 at none and at 400; `own_words` is 0 for a reply of
+    eight or more words that three or more threads were sent nearly as it is; `pii` falls to 0 where a
+    quarter of the words are placeholders.
+    """
+    replies = [str(row.get("reply") or "") for row in rows]
+    macros = _macros(rows, replies)
+    return [
+        {
+            "length": round(_length(len(reply.split())), 4),
+            "own_words": float(place not in macros),
+            "pii": round(max(0.0, 1 - pii_density(reply) / _DENSE), 4),
+        }
+        if reply
+        else {}
+        for place, reply in enumerate(replies)
+    ]
 
 
 def quality_parts(row: Mapping[str, Any], where: str = "row") -> dict[str, float]:
@@ -39,6 +81,26 @@ def quality_parts(row: Mapping[str, Any], where: str = "row") -> dict[str, float
         for name, read in _PARTS.items()
         if not is_missing(columns.get(name))
     }
+
+
+def _length(words: int) -> float:
+    if words > _LONG:
+        return max(0.0, (_ENDLESS - words) / (_ENDLESS - _LONG))
+    return min(1.0, words / _SHORT)
+
+
+def _macros(rows: Sequence[Mapping[str, Any]], replies: Sequence[str]) -> set[int]:
+    """Places of replies that stand in three or more threads."""
+    texts = [reply if len(normal_text(reply).split()) >= _SHORT else "" for reply in replies]
+    alike: dict[int, set[int]] = defaultdict(set)
+    for first, second, _ in near_pairs(texts, _MACRO_LIKENESS):
+        alike[first] |= {first, second}
+        alike[second] |= {first, second}
+    names = [str(row.get("thread") or f"row {place}") for place, row in enumerate(rows)]
+    for place in list(alike):  # identical texts are paired with the first of them only
+        for other in list(alike[place]):
+            alike[place] |= alike[other]
+    return {place for place, group in alike.items() if len({names[one] for one in group}) >= _MACRO_THREADS}
 
 
 def _read(read: Callable[[Any], float | None], value: Any, what: str) -> float:

@@ -1,0 +1,139 @@
+"""The JSON objects in an export: one a line, a list, or a page of an API (`{"tickets": [...], ...}`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stateset.rl.data.rejected import Rejected
+from stateset.rl.errors import DataError
+
+
+class Document(NamedTuple):
+    """One object of an export and where it stands; `key` is the list of an API page that held it."""
+
+    value: dict[str, Any]
+    file: str
+    line: int | None
+    record: int | None
+    key: str
+
+    @property
+    def where(self) -> str:
+        """As error messages name it."""
+        return f"{self.file}:{self.line}" if self.line is not None else f"{self.file} row {self.record}"
+
+    def reject(self, reason: str, ticket: str | None = None) -> Rejected:
+        """The report of this object as one that was turned away."""
+        return Rejected(file=self.file, line=self.line, record=self.record, reason=reason, ticket=ticket)
+
+
+def documents(path: Path, lists: tuple[str, ...]) -> Iterator[Document | Rejected]:
+    """Every object of a file; what is no object comes as a rejection.
+
+    Args:
+        path: .json or .jsonl; a .json file with one object a line is read as such.
+        lists: keys of an API page whose lists hold objects, such as "tickets".
+
+    Raises:
+        DataError: the file is missing, not UTF-8, or not JSON as a whole.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8; export it as JSON in UTF-8.") from error
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.count("\n") == 0 or not text.lstrip().startswith("{"):
+            raise DataError(f"{path}: not valid JSON ({error}); export it again.") from error
+        yield from _lines(text, path.name, lists)
+        return
+    yield from _whole(whole, path.name, lists)
+
+
+def _lines(text: str, file: str, lists: tuple[str, ...]) -> Iterator[Document | Rejected]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            yield Rejected(file=file, line=number, reason=f"not valid JSON ({reason})")
+            continue
+        if not isinstance(value, dict):
+            yield Rejected(file=file, line=number, reason=f"an object was expected, not {_kind(value)}")
+            continue
+        yield from _page(value, file, lists, line=number)
+
+
+def _whole(value: Any, file: str, lists: tuple[str, ...]) -> Iterator[Document | Rejected]:
+    if isinstance(value, dict):
+        yield from _page(value, file, lists, line=None)
+    elif isinstance(value, list):
+        for record, item in enumerate(value, start=1):
+            if isinstance(item, dict):
+                yield Document(item, file, None, record, "")
+            else:
+                yield Rejected(file=file, record=record, reason=f"an object was expected, not {_kind(item)}")
+    else:
+        raise DataError(f"{file}: an export is an object or a list, not {_kind(value)}.")
+
+
+def _page(
+    value: dict[str, Any], file: str, lists: tuple[str, ...], line: int | None
+) -> Iterator[Document | Rejected]:
+    pages = [key for key in lists if isinstance(value.get(key), list)]
+    if not pages or "id" in value:
+        yield Document(value, file, line, None if line is not None else 1, "")
+        return
+    for key in pages:
+        for record, item in enumerate(value[key], start=1):
+            if isinstance(item, dict):
+                yield Document(item, file, line, record, key)
+            else:
+                reason = f"`{key}` holds {_kind(item)} where an object was expected"
+                yield Rejected(file=file, line=line, record=record, reason=reason)
+
+
+def utc_time(value: Any) -> str:
+    """ISO 8601 in UTC of a text or of seconds since 1970; empty where it is neither."""
+    try:
+        if isinstance(value, bool) or value in (None, ""):
+            return ""
+        if isinstance(value, int | float) or str(value).strip().isdigit():
+            seconds = float(value)
+            moment = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+        else:
+            moment = datetime.fromisoformat(str(value).strip().replace(" UTC", "+00:00"))
+    except (ValueError, OverflowError, OSError):
+        return ""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def text_of(value: Any) -> str:
+    """An id or a name as text; empty for None and for what is no single value."""
+    if value is None or isinstance(value, bool | Mapping | list):
+        return ""
+    return str(value).strip()
+
+
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """A nested object, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """A nested list, or an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

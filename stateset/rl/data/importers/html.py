@@ -1,0 +1,116 @@
+"""The text of an HTML mail: without quoted mails, signatures, scripts and what nobody sees.
+
+Quotes are known by the marks that mail programs leave: `blockquote`, `gmail_quote`, Outlook's reply block.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+from stateset.rl.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup, Tag
+
+_DROPPED = ("script", "style", "head", "title", "template", "noscript", "object", "svg")
+_QUOTES = (
+    "blockquote[type=cite], blockquote.gmail_quote, .gmail_quote, .gmail_extra, .yahoo_quoted, "
+    ".moz-cite-prefix, blockquote.protonmail_quote, .protonmail_quote, #appendonsend, "
+    ".zd-quote, .quoted-reply, .zmail_extra"
+)
+_SIGNATURES = (
+    ".gmail_signature, .gmail_signature_prefix, [data-smartmail=gmail_signature], .moz-signature, "
+    ".signature, .email-signature, #signature, #Signature, .protonmail_signature_block, "
+    ".ms-outlook-mobile-signature"
+)
+_FORWARDED = (
+    "#divRplyFwdMsg, #x_divRplyFwdMsg, .OutlookMessageHeader, #mail-editor-reference-message-container"
+)
+_BLOCKS = (
+    *("address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "fieldset", "footer"),
+    *("form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol", "p", "pre", "section"),
+    *("table", "tr", "ul"),
+)
+_LOOKS_LIKE_HTML = re.compile(r"<(?:/?[a-z][a-z0-9]*)(?:\s[^<>]*)?/?>|&(?:nbsp|amp|lt|gt|quot|#\d+);", re.I)
+_HIDDEN = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|pt)?\s*(?:;|$)", re.I
+)
+
+
+def looks_like_html(text: str) -> bool:
+    """Whether a text of unknown kind holds tags or entities."""
+    return bool(_LOOKS_LIKE_HTML.search(text))
+
+
+def html_to_text(html: str) -> str:
+    """Plain text with its paragraphs and list points; a link keeps its words, and its address if they differ.
+
+    Raises:
+        MissingExtraError: beautifulsoup4 is not installed.
+    """
+    try:
+        from bs4 import BeautifulSoup
+    except ImportError as error:
+        raise MissingExtraError(
+            "reading HTML bodies needs beautifulsoup4: pip install 'stateset-rl[data]'"
+        ) from error
+    soup = BeautifulSoup(html, "html.parser")
+    _drop_unread(soup)
+    lines: list[str] = []
+    _write(soup, lines, pre=False)
+    text = "".join(lines).replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "")
+    text = re.sub(r"[ \t]*\n[ \t]*", "\n", text)
+    return unescape(re.sub(r"\n{3,}", "\n\n", text)).strip()
+
+
+def _drop_unread(soup: BeautifulSoup) -> None:
+    for tag in soup.select(", ".join((*_DROPPED, _QUOTES, _SIGNATURES))):
+        tag.decompose()
+    for tag in soup.select("[style]"):
+        if not tag.decomposed and _HIDDEN.search(str(tag.get("style", ""))):
+            tag.decompose()
+    for tag in soup.select(_FORWARDED):  # the quoted mail stands behind its header, not in it
+        for later in list(tag.find_next_siblings()):
+            later.decompose()
+        tag.decompose()
+    from bs4 import Comment
+
+    for comment in soup.find_all(string=lambda found: isinstance(found, Comment)):
+        comment.extract()
+
+
+def _write(tag: Tag, lines: list[str], *, pre: bool) -> None:
+    from bs4 import Tag as AnyTag
+
+    for child in tag.children:
+        if not isinstance(child, AnyTag):
+            lines.append(str(child) if pre else re.sub(r"\s+", " ", str(child)))
+        elif child.name == "br":
+            lines.append("\n")
+        elif child.name == "li":
+            lines.append("\n- ")
+            _write(child, lines, pre=pre)
+        elif child.name in ("td", "th"):
+            _write(child, lines, pre=pre)
+            lines.append(" ")
+        elif child.name == "a":
+            lines.append(_link(child))
+        elif child.name in _BLOCKS:
+            ends = "\n\n" if child.name in ("p", "ul", "ol", "blockquote", "table") else "\n"
+            lines.append(ends)
+            _write(child, lines, pre=pre or child.name == "pre")
+            lines.append(ends)
+        else:
+            _write(child, lines, pre=pre)
+
+
+def _link(tag: Tag) -> str:
+    words = re.sub(r"\s+", " ", tag.get_text()).strip()
+    address = str(tag.get("href") or "")
+    known = address.removeprefix("mailto:").removeprefix("tel:")
+    if not address.startswith(("http://", "https://", "mailto:", "tel:")) or known.rstrip("/") in words:
+        return words
+    bare = re.sub(r"^https?://(www\.)?", "", known).rstrip("/")
+    return words if words and bare == words else f"{words} ({known})" if words else known

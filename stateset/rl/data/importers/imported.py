@@ -1,0 +1,58 @@
+"""What an import found: rows, what it turned away, and counts of all that it left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stateset.rl.data.importers.clean import clean_body
+from stateset.rl.data.importers.notices import is_automatic, is_merge_notice
+from stateset.rl.data.importers.thread import Author, Thread, ThreadMessage, rows_of
+from stateset.rl.data.rejected import Rejected
+
+
+class ThreadError(Exception):
+    """A thread cannot be used; the text is the reason without its place."""
+
+
+@dataclass
+class Imported:
+    """`counts` names what was read and left out, in words for people."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, thread: Thread, source: str) -> None:
+        """Take the rows of a thread, each id once."""
+        rows = rows_of(thread, source)
+        self.counts["threads"] += 1
+        if not rows:
+            self.counts["threads without an agent's public reply"] += 1
+        self.rows += rows
+
+
+def said(
+    body: str, *, html: bool | None, author: Author, time: str, subject: str, counts: Counter[str]
+) -> ThreadMessage | None:
+    """A public message in its author's own words; None where nobody wrote it, counted."""
+    text = clean_body(body, html=html)
+    counts["messages"] += 1
+    if not text:
+        counts["messages without words of their own"] += 1
+    elif is_merge_notice(text):
+        counts["merge notices left out"] += 1
+    elif is_automatic(text, subject if author == "customer" else ""):
+        counts["automatic messages left out"] += 1
+    else:
+        return ThreadMessage(author=author, text=text, public=True, time=time)
+    return None
+
+
+def by_time(messages: Iterable[ThreadMessage]) -> tuple[ThreadMessage, ...]:
+    """In the order in which they were written; as they stand where one has no time."""
+    found = list(messages)
+    timed = all(message.time for message in found)
+    return tuple(sorted(found, key=lambda message: message.time) if timed else found)

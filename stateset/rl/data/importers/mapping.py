@@ -1,0 +1,194 @@
+"""Which column of a table means what: guessed from the names, saved as YAML, read back.
+
+Three layouts: `pairs` (a question and a reply a row), `messages` (one message a row, a column names its
+thread) and `conversations` (a list of messages a row). Columns that are not mapped are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stateset.rl.config.yaml_file import read_yaml
+from stateset.rl.errors import DataError
+
+NEEDED = {
+    "pairs": ("prompt", "reply"),
+    "messages": ("thread", "author", "text"),
+    "conversations": ("messages",),
+}
+EVERYTHING = "*"  # for `public`: every message of this source could be read by the customer
+_NAMES: Mapping[str, str] = {
+    "id": "id rowid messageid commentid",
+    "thread": "thread threadid ticket ticketid ticketnumber conversation conversationid case caseid caseno "
+    "session sessionid dialogueid chatid",
+    "customer": "customer customerid user userid requester requesterid contact contactid client clientid "
+    "accountid",
+    "time": "time timestamp date datetime createdat created createddate sentat updatedat",
+    "subject": "subject title",
+    "prompt": "prompt question query instruction input customermessage customertext customerquery "
+    "usermessage inquiry issue request description",
+    "reply": "reply response answer output agentreply agentmessage agentresponse completion resolutiontext "
+    "target",
+    "author": "author role sender from speaker authortype authorrole sendertype direction",
+    "text": "text body message content comment plainbody htmlbody utterance messagetext messagebody",
+    "messages": "messages conversation conversations dialogue dialog turns chat",
+    "public": "public ispublic visibility visible commentpublic",
+    "private": "private isprivate internal isinternal isnote internalnote privatenote",
+    "resolved": "resolved isresolved solved issolved",
+    "status": "status state ticketstatus",
+    "satisfaction": "satisfaction satisfactionscore csat csatscore rating stars satisfactionrating "
+    "customersatisfactionrating",
+    "reopened": "reopened isreopened reopens reopencount",
+    "tags": "tags labels",
+    "template": "template templateid macro",
+    "difficulty": "difficulty level",
+    "customer_name": "customername username requestername contactname clientname fullname name",
+    "customer_email": "customeremail email useremail requesteremail contactemail emailaddress",
+    "customer_phone": "customerphone phone phonenumber telephone mobile",
+    "agent_name": "agentname agent assignee assigneename",
+    "agent_email": "agentemail assigneeemail",
+}
+FIELDS = tuple(_NAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnMapping:
+    """`columns` from our names to the table's; `customers` and `agents` are values of the `author` column."""
+
+    layout: str
+    columns: Mapping[str, str]
+    customers: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    def get(self, row: Mapping[str, Any], name: str) -> Any:
+        """The row's value of one of our names; None where the name has no column."""
+        column = self.columns.get(name)
+        return None if column is None else row.get(column)
+
+
+def guess_mapping(columns: Iterable[str], label: str, sample: Mapping[str, Any]) -> ColumnMapping:
+    """From column names, each used once, the first synonym first.
+
+    Args:
+        columns: in the table's order.
+        label: what error messages call the table.
+        sample: a value of each column, which tells a list of messages from a text.
+
+    Raises:
+        DataError: no layout fits; the message shows what a mapping needs.
+    """
+    there = list(columns)
+    found: dict[str, str] = {}
+    for name, synonyms in _NAMES.items():
+        for synonym in synonyms.split():
+            column = next((one for one in there if synonym in _plain(one)), None)
+            if column is not None and column not in found.values() and _fits(name, sample.get(column)):
+                found[name] = column
+                break
+    for layout in ("conversations", "messages", "pairs"):
+        if all(name in found for name in NEEDED[layout]):
+            return ColumnMapping(layout=layout, columns=_of_layout(layout, found))
+    raise DataError(
+        f"{label}: the columns {', '.join(there)} do not say where prompt and reply are. Write a mapping and "
+        "give it with --mapping, for example:\n  layout: pairs\n  columns:\n    prompt: YOUR_COLUMN\n"
+        "    reply: YOUR_COLUMN\n(or layout messages with thread, author, text and public)"
+    )
+
+
+def flags_of(message: Mapping[str, Any]) -> ColumnMapping:
+    """Which keys of one message of a list say whether it is public."""
+    found = {
+        name: key
+        for name in ("public", "private")
+        for key in message
+        if _plain(key) & set(_NAMES[name].split())
+    }
+    return ColumnMapping(layout="messages", columns=found)
+
+
+def _plain(column: str) -> set[str]:
+    """A column's name without case and punctuation, and without a leading "ticket"."""
+    name = re.sub(r"[^a-z0-9]", "", column.lower())
+    rest = name.removeprefix("ticket")
+    return {name, rest} if len(rest) > 2 else {name}  # a "ticket_id" is no id of a row
+
+
+def _fits(name: str, value: Any) -> bool:
+    """A list only where a list is meant; a missing value says nothing."""
+    return value is None or isinstance(value, list) == (name == "messages") or name == "tags"
+
+
+def _of_layout(layout: str, found: dict[str, str]) -> dict[str, str]:
+    """Without the columns of the other layouts."""
+    others = {name for other, names in NEEDED.items() if other != layout for name in names}
+    foreign = others - set(NEEDED[layout]) - {"thread"}
+    return {name: column for name, column in found.items() if name not in foreign}
+
+
+def read_mapping(file: Path) -> ColumnMapping:
+    """Read a mapping that was saved or written by hand.
+
+    Raises:
+        ConfigError: no YAML.
+        DataError: an unknown key or layout, or a column that the layout needs is not given.
+    """
+    settings: dict[str, Any] = {}
+    columns: dict[str, str] = {}
+    for entry in read_yaml(file):
+        top, _, name = entry.path.partition(".")
+        if top == "columns" and name in FIELDS:
+            columns[name] = str(entry.value)
+        elif top in ("layout", "customers", "agents", "keep") and not name:
+            settings[top] = entry.value
+        else:
+            known = FIELDS if top == "columns" else ("layout", "columns", "customers", "agents", "keep")
+            raise DataError(f"{entry.where}: unknown `{entry.path}`; use one of {', '.join(known)}.")
+    layout = settings.pop("layout", None)
+    if layout not in NEEDED:
+        raise DataError(f"{file.name}: `layout` is {layout!r}; use one of {', '.join(NEEDED)}.")
+    missing = [name for name in NEEDED[layout] if name not in columns]
+    if missing:
+        raise DataError(f"{file.name}: layout {layout} needs `columns.{missing[0]}`; name the column.")
+    lists = {key: tuple(str(one) for one in _as_list(value)) for key, value in settings.items()}
+    return ColumnMapping(layout=layout, columns=columns, **lists)
+
+
+def write_mapping(mapping: ColumnMapping, file: Path, table: str) -> None:
+    """Save it as YAML that `read_mapping` reads."""
+    settings: dict[str, Any] = {"layout": mapping.layout, "columns": dict(mapping.columns)}
+    lists = {"customers": mapping.customers, "agents": mapping.agents, "keep": mapping.keep}
+    settings |= {key: list(value) for key, value in lists.items() if value}
+    head = f"# How the columns of {table} were read. Edit it and give it back with --mapping {file.name}\n"
+    file.write_text(head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def check_columns(mapping: ColumnMapping, columns: Sequence[str], label: str) -> None:
+    """Refuse a mapping that names columns which the table does not have.
+
+    Raises:
+        DataError: such a column, or a table of messages where nothing says which are public.
+    """
+    named = [*mapping.columns.items(), *(("keep", column) for column in mapping.keep)]
+    for name, column in named:
+        if column not in columns and not (name == "public" and column == EVERYTHING):
+            raise DataError(
+                f"{label}: the mapping reads `{name}` from column `{column}`, which is not there "
+                f"(columns: {', '.join(columns)})."
+            )
+    if mapping.layout == "messages" and not {"public", "private"} & mapping.columns.keys():
+        raise DataError(
+            f"{label}: no column says which messages are public, and private notes must not reach a prompt. "
+            f"Name it in a mapping (`public:` or `private:`), or write `public: '{EVERYTHING}'` if every "
+            "message could be read by the customer."
+        )
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,0 +1,51 @@
+"""A row that was turned away: the file, the line or record in it, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stateset.rl.manifest import to_json, write_text_atomic
+
+_LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)")
+_RECORD = re.compile(r"(?P<file>.+?)(?: row |\[)(?P<record>\d+)\]?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """`line` counts the file's lines from 1; `record` its records, where they have no line of their own."""
+
+    file: str
+    reason: str
+    line: int | None = None
+    record: int | None = None
+    ticket: str | None = None
+
+    def __str__(self) -> str:
+        place = f":{self.line}" if self.line else f" row {self.record}" if self.record is not None else ""
+        return f"{self.file}{place}: {self.reason}"
+
+
+def rejected_at(where: str, reason: str, ticket: str | None = None) -> Rejected:
+    """From a place as `read_rows` names it: "tickets.csv:12" or "tickets.json row 3"."""
+    reason = reason.removeprefix(f"{where}: ")
+    if line := _LINE.fullmatch(where):
+        return Rejected(file=line["file"], line=int(line["line"]), reason=reason, ticket=ticket)
+    if record := _RECORD.fullmatch(where):
+        return Rejected(file=record["file"], record=int(record["record"]), reason=reason, ticket=ticket)
+    return Rejected(file=where, reason=reason, ticket=ticket)
+
+
+def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """One JSON object a line; no file, and none left of an earlier time, where nothing was rejected."""
+    if rejected:
+        write_jsonl(path, (asdict(one) for one in rejected))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_jsonl(path: Path, rows: Iterable[object]) -> None:
+    """One JSON object a line; the file is the old or the new one, never half of it."""
+    write_text_atomic(path, "".join(to_json(row) + "\n" for row in rows))

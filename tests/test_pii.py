@@ -1,0 +1,193 @@
+"""Personal data: what was planted is found, what is no personal data stays, and twice is the same as once."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted import FRAMES, planted
+
+from stateset.rl.data.pii import Pseudonyms, pii_density, pseudonymise_rows
+from stateset.rl.data.pii.patterns import PLACEHOLDER, Found, find
+from stateset.rl.data.pii.presidio import presidio_detector
+from stateset.rl.errors import MissingExtraError
+
+PER_KIND = 500
+KEEP = [
+    "order LF-48213 arrived",
+    "Order 4155550132 is late",
+    "my order number is 4155550132.",
+    "invoice 2025-11873 of 2026-01-05",
+    "Rechnung Nr. 0301234567",
+    "order #1002345678",
+    "tracking 1Z999AA10123456784",
+    "tracking number 9400 1000 0000 0000 0000 00",
+    "it costs $1,299.00 or 1.299,00 EUR or 49.90",
+    "on 2026-01-05 at 09:31:00, or 05.01.2026, or 1/5/2026 10:30, or 01/02/26 10:30",
+    "between 10:00-12:00 and 2-3 days",
+    "firmware version 1.2.3.4 and v10.0.0.1",
+    "12 V, 5 GHz, 3.5 mm, 1920x1080, 100-240 V",
+    "SKU 884-12-0093",
+    "the code SPRING10 and E14, E27",
+    "ISBN 978-3-16-148410-0",
+    "std::vector and a::b",
+    "call me before 5 pm on 12/24/2025",
+    "I have 2 lamps and 3 Desk Lights",
+    "Please ring the 24/7 line; the phone is 2 years old",
+    "https://shop.example.com/lamps/green?page=2",
+    "I paid 1 234 567 in 2024, 729 825 979 EUR in all",
+    "the 2 of us will drive on the main road",
+    "Serial no. 0123456789",
+    "DE89370400440532013001 has wrong check digits",
+    "4111 1111 1111 1112 is no card",
+    "5 stars, 100 %",
+]
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_recall_on_planted_items_of_structured_kinds(seed: int) -> None:
+    found: Counter[str] = Counter()
+    missed: list[str] = []
+    for plant in planted(seed, PER_KIND):
+        left = PLACEHOLDER.sub("", Pseudonyms().text(plant.text))
+        digits = re.sub(r"\W", "", plant.value)
+        gone = plant.value not in left and digits[-4:] not in left and digits[:5] not in left
+        found[plant.kind] += gone
+        missed += [] if gone else [plant.text]
+    recall = {kind: found[kind] / PER_KIND for kind in FRAMES}
+    assert min(recall.values()) >= 0.98, (recall, missed[:10])
+
+
+@pytest.mark.parametrize("text", KEEP)
+def test_what_is_no_personal_data_stays(text: str) -> None:
+    assert Pseudonyms().text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a@b.example and A@B.example, then c@d.example", "<EMAIL_1> and <EMAIL_1>, then <EMAIL_2>"),
+        ("call 415-555-0132 or (415) 555 0132", "call <PHONE_1> or <PHONE_1>"),
+        ("IBAN DE89 3704 0044 0532 0130 00 thanks", "IBAN <IBAN_1> thanks"),
+        ("221B Baker Street, London NW1 6XE", "<ADDRESS_1>"),
+        ("Musterstraße 12, 10115 Berlin", "<ADDRESS_1>"),
+        ("12 rue de la Paix 75002 Paris", "<ADDRESS_1>"),
+        ("ship to P.O. Box 1234", "ship to <ADDRESS_1>"),
+        ("jane (at) example dot com", "<EMAIL_1>"),
+        ("my password is hunter2!", "my password is <SECRET_1>!"),
+        ("born on 4 May 1980", "born on <BIRTHDATE_1>"),
+        ("order 12, see https://a.example/x?token=abc.", "order 12, see <URL_1>."),
+        ("<EMAIL_3> wrote to x@y.example", "<EMAIL_3> wrote to <EMAIL_4>"),
+    ],
+)
+def test_placeholders_worked_out_by_hand(text: str, expected: str) -> None:
+    names = Pseudonyms()
+    names.reserve([text])
+    assert names.text(text) == expected
+
+
+def test_names_of_the_export_are_replaced_in_every_form() -> None:
+    people = [
+        {"name": "Marisol Quintero", "email": "mq@box.example", "phone": "555 01 32"},
+        {"name": "Will Achterberg"},
+        {"name": "Support Team"},
+    ]
+    names = Pseudonyms(people)
+    said = "Hi Marisol, QUINTERO, M. Quintero, Quintero, Marisol; marisol's lamp"
+    assert names.text(said) == "Hi <NAME_1>, <NAME_1>, <NAME_1>, <NAME_1>; <NAME_1>'s lamp"
+    assert names.text("Will you come? Thanks, Will, and Achterberg") == (
+        "Will you come? Thanks, <NAME_2>, and <NAME_2>"
+    )
+    assert names.text("MQ@box.example, 555 01 32") == "<EMAIL_1>, <PHONE_1>"
+    assert names.text("the support team and Marisola") == "the support team and Marisola"
+
+
+def test_rows_of_a_thread_share_placeholders_and_lose_their_people() -> None:
+    people = [{"kind": "customer", "name": "Ann Bell", "email": "ann@bell.example"}]
+    rows = [
+        {
+            "id": "1",
+            "thread": "7",
+            "customer": "ann@bell.example",
+            "prompt": "I am Ann",
+            "reply": "Hi Ann Bell",
+        },
+        {
+            "id": "2",
+            "thread": "7",
+            "customer": "ann@bell.example",
+            "prompt": "b@c.example, ann@bell.example",
+            "people": people,
+            "tags": ["ann"],
+        },
+        {"id": "d@e.example-1", "thread": "8", "prompt": [{"role": "user", "content": "d@e.example"}]},
+    ]
+    done, counts = pseudonymise_rows(rows)
+    assert [done[0]["prompt"], done[0]["reply"], done[1]["prompt"]] == [
+        "I am <NAME_1>", "Hi <NAME_1>", "<EMAIL_1>, <EMAIL_2>",
+    ]  # fmt: skip
+    assert done[1]["tags"] == ["<NAME_1>"]
+    assert done[2]["prompt"] == [{"role": "user", "content": "<EMAIL_1>"}]
+    assert "people" not in done[1]
+    assert done[0]["customer"] == done[1]["customer"] != "ann@bell.example"
+    assert re.fullmatch(r"customer-[0-9a-f]{12}", done[0]["customer"])
+    assert not any("@" in str(row) for row in done)
+    assert counts == {"NAME": 3, "EMAIL": 3}
+    assert rows[1]["people"] == people
+    assert pseudonymise_rows(done) == (done, Counter())
+
+
+PIECES = st.one_of(
+    st.sampled_from([plant.value for plant in planted(5, 8)]),
+    st.sampled_from(["<EMAIL_1>", "<PHONE_7>", "<NAME_2>", "<", ">", "_1>", "Ann", "Bell", "order", " "]),
+    st.sampled_from(".-@+0"),
+    st.text("0123456789 +-().@:/ABZabz\n", max_size=8),
+    st.text(max_size=5),
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_twice_is_the_same_as_once(text: str) -> None:
+    people = [{"name": "Ann Bell", "email": "ann@bell.example", "phone": "5550132"}]
+    once = Pseudonyms(people)
+    once.reserve([text])
+    done = once.text(text)
+    assert Pseudonyms(people).text(done) == done
+    assert once.text(done) == done
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+@settings(max_examples=200, deadline=None)
+def test_finds_lie_in_the_text_and_never_overlap(text: str) -> None:
+    ends = sorted(find(text))
+    assert all(0 <= one.start < one.end <= len(text) for one in ends)
+    assert all(one.end <= other.start for one, other in pairwise(ends))
+
+
+def test_a_long_text_takes_no_time() -> None:
+    hostile = "1 " * 20_000 + "a" * 20_000 + "@" * 2_000 + "0-" * 20_000 + "A " * 10_000 + "https://" * 2_000
+    assert Pseudonyms().text(hostile)
+
+
+def test_density_is_the_share_of_placeholders() -> None:
+    assert pii_density("") == 0.0
+    assert pii_density("Hi <NAME_1>, mail <EMAIL_1>") == 0.5
+
+
+def test_another_detector_is_asked_too() -> None:
+    def cities(text: str) -> list[Found]:
+        return [Found(match.start(), match.end(), "LOCATION") for match in re.finditer("Lima", text)]
+
+    assert Pseudonyms(detectors=[cities]).text("Lima, a@b.example") == "<LOCATION_1>, <EMAIL_1>"
+
+
+def test_presidio_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    with pytest.raises(MissingExtraError, match=r"stateset-rl\[pii\]"):
+        presidio_detector()
