@@ -1,0 +1,309 @@
+"""Rows to a prepared folder: planted duplicates and leaks are all found, nothing goes without a reason."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from stateset.rl.cli import main
+from stateset.rl.cli.app import app
+from stateset.rl.data.bundled import bundled_rows
+from stateset.rl.data.frozen import check_files, refuse_frozen
+from stateset.rl.data.importers import import_files
+from stateset.rl.data.near_duplicates import near_pairs
+from stateset.rl.data.preparation import Settings, prepare_rows
+from stateset.rl.data.prepare_folder import prepare_folder
+from stateset.rl.data.quality import quality_parts, quality_score, text_quality
+from stateset.rl.data.rows import Row
+from stateset.rl.data.split import find_leaks, make_split
+from stateset.rl.errors import DataError, GateError
+
+EXPORTS = Path(__file__).parent / "exports"
+DAYS = [f"2026-{month:02d}-{day:02d}T10:00:00Z" for month in range(1, 11) for day in range(1, 29)]
+
+
+def tickets(count: int) -> list[dict[str, Any]]:
+    """Tickets of as many customers, one a day, that share no sentence."""
+    drawn = random.Random(4)
+    starts = ("ba", "de", "fi", "go", "lu", "mi", "no", "pra", "ste", "tri", "vu")
+    words = [one + other for one in starts for other in ("nd", "rk", "sal", "tum", "vik", "wo", "xen")]
+    return [
+        {
+            "id": f"t{place}", "thread": f"T{place}", "customer": f"C{place}", "time": DAYS[place],
+            "prompt": " ".join(drawn.choices(words, k=30)), "reply": " ".join(drawn.choices(words, k=12)),
+            "resolved": place % 3 > 0, "satisfaction": 1 + place % 5,
+        }
+        for place in range(count)
+    ]  # fmt: skip
+
+
+def rows_of(found: list[Any]) -> list[Row]:
+    return [Row(value, f"rows.jsonl:{number}") for number, value in enumerate(found, start=1)]
+
+
+def likeness(one: str, other: str) -> float:
+    """Jaccard over runs of five characters, once more and without the module's normal form."""
+    first, second = ({text[at : at + 5] for at in range(len(text) - 4)} for text in (one, other))
+    return len(first & second) / len(first | second)
+
+
+def test_planted_duplicates_are_all_found_and_nothing_else() -> None:
+    rows = tickets(200)
+    drawn = random.Random(9)
+    planted = {}
+    for place in range(0, 200, 4):
+        words = rows[place]["prompt"].split()
+        words[drawn.randrange(len(words))] = "lamp"
+        text = " ".join(words).upper() + f", order {place}!"
+        assert likeness(" ".join(words), rows[place]["prompt"]) >= 0.8
+        planted[f"d{place}"] = f"t{place}"
+        rows.append(rows[place] | {"id": f"d{place}", "thread": f"D{place}", "customer": f"D{place}",
+                                   "prompt": text})  # fmt: skip
+    prepared = prepare_rows(rows_of(rows), Settings())
+    assert {one.id: one.of for one in prepared.duplicates} == planted
+
+
+def test_near_pairs_are_those_of_a_comparison_of_all_with_all() -> None:
+    texts = [row["messages"][-1]["content"] if "messages" in row else row["prompt"] for row in
+             (bundled_rows("support_tickets") or [])[:120]]  # fmt: skip
+    texts = [text if isinstance(text, str) else text[-1]["content"] for text in texts]
+    texts += [text.replace("the", "a") for text in texts[:40]]
+    plain = [" ".join("".join(c if c.isalnum() else " " for c in t.lower()).split()) for t in texts]
+    plain = ["".join("0" if c.isdigit() else c for c in text) for text in plain]
+    while any("00" in text for text in plain):
+        plain = [text.replace("00", "0") for text in plain]
+    found = {(pair.first, pair.second) for pair in near_pairs(texts, 0.8) if pair.similarity < 1}
+    expected = {
+        (one, other)
+        for other in range(len(texts))
+        for one in range(other)
+        if 0.8 <= likeness(plain[one], plain[other]) < 1
+        and plain.index(plain[one]) == one
+        and plain.index(plain[other]) == other
+    }
+    assert found == expected
+    assert len(found) > 5
+
+
+@pytest.mark.parametrize("kind", ["thread", "customer", "near-duplicates"])
+def test_every_planted_leak_is_refused_with_exit_3(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (3, 40, 77):
+        rows = [row | {"split": "test" if at >= 80 else "train"} for at, row in enumerate(tickets(100))]
+        other = rows[80 + place // 5]
+        if kind == "near-duplicates":
+            other["prompt"] = rows[place]["prompt"] + " lamp"
+        else:
+            other[kind] = rows[place][kind]
+        file = tmp_path / f"{place}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        out = tmp_path / f"out{place}"
+        with pytest.raises(SystemExit) as stopped:
+            main(["data", "prepare", str(file), "-o", str(out)])
+        said = capsys.readouterr().err
+        assert stopped.value.code == 3
+        assert f"t{place} (train) and {other['id']} (test)" in said
+        assert kind in said
+        assert not out.exists()
+
+
+def test_a_split_by_time_keeps_the_past_in_train_and_groups_together() -> None:
+    rows = tickets(200)
+    for place in range(0, 60, 2):
+        rows[place]["customer"] = "regular"
+    split = make_split(rows, validation_share=0.1, test_share=0.2)
+    assert split.by_time
+    times = {
+        name: [rows[place]["time"] for place in split.places(name)]
+        for name in ("train", "validation", "test")
+    }
+    assert max(times["train"]) < min(times["validation"])
+    assert max(times["validation"]) < min(times["test"])
+    assert [len(times[name]) for name in times] == [140, 20, 40]
+    assert find_leaks(rows, split.names, by="customer") == []
+
+
+def test_a_group_across_two_periods_keeps_only_its_main_one() -> None:
+    rows = tickets(100)
+    for place in (10, 20, 95):
+        rows[place]["customer"] = "back"
+    split = make_split(rows)
+    assert (split.names[10], split.names[20], split.names[95]) == ("train", "train", None)
+
+
+def test_without_times_the_seed_decides_and_no_group_is_cut() -> None:
+    rows = [{key: value for key, value in row.items() if key != "time"} for row in tickets(100)]
+    for place, row in enumerate(rows):
+        row["customer"] = f"C{place // 3}"
+    one, same, other = (make_split(rows, seed=seed).names for seed in (1, 1, 2))
+    assert one == same != other
+    assert find_leaks(rows, one, by="customer") == []
+    assert {8 < one.count(name) <= 10 for name in ("validation", "test")} == {True}
+
+
+def test_quality_is_the_mean_worked_out_by_hand() -> None:
+    row = {"resolved": True, "satisfaction": 3, "reopened": "true", "reply": "one two three four"}
+    assert quality_parts(row) == {"resolved": 1.0, "satisfaction": 0.5, "reopened": 0.0}
+    (text,) = text_quality([row])
+    assert text == {"length": 0.5, "own_words": 1.0, "pii": 1.0}
+    by_hand = (0.4 * 1 + 0.4 * 0.5 + 0.2 * 0 + 0.1 * 0.5 + 0.1 * 1 + 0.1 * 1) / 1.3
+    assert quality_score(row, text_parts=text) == pytest.approx(by_hand)
+
+
+def test_macros_dense_personal_data_and_endless_replies_score_less() -> None:
+    macro = "Thank you for your message, we will look into it and come back to you soon."
+    rows = [{"thread": str(place), "reply": macro} for place in range(3)]
+    rows += [
+        {"thread": "9", "reply": "<NAME_1> <EMAIL_1> wrote two"},
+        {"thread": "8", "reply": "word " * 300},
+    ]
+    parts = text_quality(rows)
+    assert [one["own_words"] for one in parts] == [0, 0, 0, 1, 1]
+    assert parts[3]["pii"] == 0.0
+    assert parts[4]["length"] == 0.5
+
+
+def test_min_quality_is_for_training_rows_only() -> None:
+    prepared = prepare_rows(rows_of(tickets(100)), Settings(min_quality_score=0.7))
+    scores = {name: [row["quality_score"] for row in rows] for name, rows in prepared.splits.items()}
+    assert min(scores["train"]) >= 0.7 > min(scores["test"])
+    left = prepared.counts["training rows below quality 0.7"]
+    assert left == 80 - len(scores["train"]) > 0
+
+
+def test_rows_that_cannot_be_used_are_named_and_the_others_go_on() -> None:
+    rows: list[Any] = tickets(60)
+    rows[4] = {"id": "x"}
+    rows[9] = rows[9] | {"satisfaction": 9}
+    rows[12] = rows[12] | {"id": "t3"}
+    rows[20] = rows[20] | {"split": "exam"}
+    rows[30] = "no row"
+    prepared = prepare_rows(rows_of(rows), Settings())
+    assert [one.line for one in prepared.rejected] == [5, 10, 13, 21, 31]
+    reasons = " ".join(one.reason for one in prepared.rejected)
+    assert all(word in reasons for word in ("prompt", "from 1 to 5", "t3", "exam"))
+    assert prepared.counts["rows read"] == 60
+    assert sum(map(len, prepared.splits.values())) == 55
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "reason"),
+    [
+        ([], {}, "none of 0 rows"),
+        (tickets(2), {}, "leave nothing for"),
+        (
+            [row | {"satisfaction": 2} for row in tickets(50)],
+            {"min_quality_score": 1.0},
+            "no training row reaches min_quality_score 1.0; the best",
+        ),
+        (tickets(50), {"near_duplicate": 0.5}, "0.6 to 1"),
+        (tickets(50), {"by": "template"}, "no row has a `template`"),
+        (tickets(50), {"test_share": 0.95}, "add up to less than 1"),
+    ],
+)
+def test_what_cannot_be_prepared(rows: list[Any], settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        prepare_rows(rows_of(rows), Settings(**settings))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The three golden exports and a hundred tickets, imported and prepared."""
+    rows = tickets(100)
+    for kind, name in (("zendesk", "zendesk_account.jsonl"), ("intercom", "intercom.json")):
+        rows += import_files(kind, [str(EXPORTS / name)])[0].rows
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare_folder([file], tmp_path / "prepared", Settings())
+    return tmp_path / "prepared"
+
+
+def test_a_prepared_folder_has_no_personal_data_of_its_export(folder: Path) -> None:
+    text = "".join(file.read_text() for file in sorted(folder.iterdir()))
+    planted = [
+        "Quintero",
+        "555 0132",
+        "FR14",
+        "omar.h",
+        "203.0.113.77",
+        "Okafor",
+        "Nora",
+        "sven.ek",
+        "Harbour",
+    ]
+    assert [item for item in planted if item in text] == []
+    assert "PRIVATE-NOTE" not in text
+    assert "<NAME_1>" in text
+    assert "LF-48213" in text  # an order's number is what a reply needs
+
+
+def test_preparing_twice_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    again = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    prepared = prepare_rows(rows_of([row | {"split": "train"} for row in again]), Settings())
+    same = [{key: row[key] for key in ("id", "thread", "customer", "prompt", "reply")} for row in again]
+    got = [{key: row[key] for key in same[0]} for row in prepared.splits["train"]]
+    assert got == same
+
+
+def test_later_feedback_never_enters_the_frozen_test_set(folder: Path) -> None:
+    manifest = folder / "manifest.json"
+    test = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
+    train = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    refuse_frozen(train, manifest)
+    for row in (
+        {"prompt": test[0]["prompt"]},
+        {"prompt": "Something else", "thread": "T99"},
+        {"prompt": "Something else", "customer": "C99"},
+    ):
+        with pytest.raises(GateError, match="1 of 1 rows belong to the frozen test set"):
+            refuse_frozen([row], manifest)
+    prompt = next(row["prompt"] for row in test if isinstance(row["prompt"], str))
+    with pytest.raises(GateError, match="near-duplicate"):
+        refuse_frozen([{"prompt": prompt + " lamp"}], manifest)
+
+
+def test_a_changed_test_file_is_refused(folder: Path) -> None:
+    check_files(folder / "manifest.json")
+    with (folder / "test.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(GateError, match="test was changed or removed"):
+        check_files(folder / "manifest.json")
+
+
+def test_the_report_is_one_offline_page_without_a_ticket(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert "//" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert page.count("<svg") >= 2
+    assert "Quintero" not in page
+    test = json.loads((folder / "test.jsonl").read_text().splitlines()[0])
+    assert str(test["prompt"])[:40] not in page
+
+
+def test_an_existing_folder_is_not_overwritten(folder: Path) -> None:
+    before = (folder / "train.jsonl").read_bytes()
+    with pytest.raises(DataError, match="nothing is overwritten"):
+        prepare_folder(["support_tickets"], folder, Settings())
+    assert (folder / "train.jsonl").read_bytes() == before
+
+
+def test_the_bundled_tickets_are_prepared_by_template(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["data", "prepare", "support_tickets", "-o", str(tmp_path / "p"), "--by", "template"]
+    )
+    assert done.exit_code == 0, done.output
+    names = {
+        name: {
+            json.loads(line)["template"]
+            for line in (tmp_path / "p" / f"{name}.jsonl").read_text().splitlines()
+        }
+        for name in ("train", "validation", "test")
+    }
+    assert all(names.values())
+    assert not (names["train"] | names["validation"]) & names["test"]
+    assert not names["train"] & names["validation"]

@@ -1,0 +1,262 @@
+"""Exports to rows: what customers could not read never reaches a prompt; what is left out has a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from stateset.rl.cli.app import app
+from stateset.rl.data.importers import export_kind, import_files
+from stateset.rl.data.importers.clean import clean_body
+from stateset.rl.data.importers.mapping import read_mapping
+from stateset.rl.data.importers.table import import_rows
+from stateset.rl.data.importers.thread import Thread, ThreadMessage, rows_of
+from stateset.rl.data.importers.zendesk import import_zendesk
+from stateset.rl.data.rows import Row
+from stateset.rl.errors import ConfigError, DataError
+
+EXPORTS = Path(__file__).parent / "exports"
+GOLDEN = [
+    ("zendesk", "zendesk_api.json", ["zendesk-4101-1", "zendesk-4101-2", "zendesk-4103-1"]),
+    ("intercom", "intercom.json", ["intercom-123001-1", "intercom-123001-2", "intercom-123002-1"]),
+    ("csv", "messages.csv", ["csv-C-1-1", "csv-C-4-1"]),
+]
+NEVER = ("PRIVATE-NOTE", "UNKNOWN-AUTHOR", "QUOTED-TEXT")
+
+
+def imported(kind: str, *names: str) -> Any:
+    return import_files(kind, [str(EXPORTS / name) for name in names])[0]
+
+
+@pytest.mark.parametrize(("kind", "name", "ids"), GOLDEN)
+def test_golden_exports(kind: str, name: str, ids: list[str]) -> None:
+    found = imported(kind, name)
+    assert [row["id"] for row in found.rows] == ids
+    assert "PRIVATE-NOTE" in (EXPORTS / name).read_text()  # so the next line can fail
+    assert not [mark for mark in NEVER if mark in json.dumps(found.rows)]
+    assert found.counts["private notes left out"] > 0
+
+
+def test_a_row_worked_out_by_hand() -> None:
+    row = imported("zendesk", "zendesk_account.jsonl").rows[1]
+    opening = (
+        "Lamp arrived broken\n\nHello,\n\nmy lamp from order LF-48213 arrived with a cracked shade. "
+        "Please call me at +1 415 555 0132."
+    )
+    first = (
+        "Hi Marisol,\n\nI am sorry that the shade of order LF-48213 cracked. A new one leaves our "
+        "warehouse today, free of charge."
+    )
+    assert row["prompt"] == [
+        {"role": "user", "content": opening},
+        {"role": "assistant", "content": first},
+        {"role": "user", "content": "Thank you! Could it go to my office instead, 12 Harbour Street?"},
+    ]
+    assert row["reply"].startswith("Of course, I have changed the delivery address")
+    told = {key: row[key] for key in ("thread", "customer", "time", "resolved", "satisfaction", "reopened")}
+    assert told == {
+        "thread": "4101", "customer": "501", "time": "2026-01-05T10:15:00Z", "resolved": True,
+        "satisfaction": 5.0, "reopened": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "places"),
+    [
+        ("zendesk", "zendesk_account.jsonl", {(13, None), (7, "4106"), (8, "4107"), (12, "4111")}),
+        ("intercom", "intercom.json", {(3, "123003"), (4, "123004"), (5, "123005")}),
+        ("csv", "messages.csv", {(6, "C-2"), (8, "C-3")}),
+    ],
+)
+def test_what_is_turned_away_has_file_place_and_reason(kind: str, name: str, places: set[Any]) -> None:
+    rejected = imported(kind, name).rejected
+    assert {(one.line or one.record, one.ticket) for one in rejected} == places
+    assert all(one.file == name and len(one.reason) > 10 for one in rejected)
+
+
+COMMENT = st.fixed_dictionaries(
+    {
+        "public": st.sampled_from([True, True, True, False, None, 1, "true"]),
+        "author_id": st.sampled_from([1, 2, 2, 3, -1]),
+        "plain_body": st.sampled_from(["Hello there", "A new lamp", "> quoted", "", "Sent from my phone"]),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(COMMENT, max_size=7))
+def test_no_private_comment_reaches_a_row(comments: list[dict[str, Any]]) -> None:
+    """Whatever the comments are: only those whose `public` is the JSON value true are ever read."""
+    for place, comment in enumerate(comments):
+        private = comment["public"] is not True
+        comment["plain_body"] = f"{'PRIVATE-NOTE' if private else ''} {comment['plain_body']} {place}"
+    ticket = {"id": 1, "requester_id": 1, "assignee_id": 2, "status": "solved", "comments": comments}
+    found = from_zendesk({"tickets": [ticket]})
+    assert "PRIVATE-NOTE" not in json.dumps(found.rows)
+    if any(not isinstance(comment["public"], bool) for comment in comments):
+        assert not found.rows
+        assert "public" in found.rejected[0].reason or "author" in found.rejected[0].reason
+
+
+def from_zendesk(export: dict[str, Any]) -> Any:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "export.json")
+        file.write_text(json.dumps(export))
+        return import_zendesk([file])
+
+
+def test_a_message_that_is_not_public_makes_no_row_whatever_the_importer_did() -> None:
+    messages = (
+        ThreadMessage(author="customer", text="Help", public=True),
+        ThreadMessage(author="agent", text="PRIVATE-NOTE", public=False),
+        ThreadMessage(author="agent", text="Of course", public=True),
+    )
+    (row,) = rows_of(Thread(id="1", messages=messages, where="x"), "test")
+    assert row["reply"] == "Of course"
+    assert row["prompt"] == [{"role": "user", "content": "Help"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "html", "expected"),
+    [
+        ("<p>Hi<br>there</p><script>x()</script><style>p{}</style>", True, "Hi\nthere"),
+        ("<div>New</div><blockquote type=cite><p>old</p></blockquote>", True, "New"),
+        ("Thanks!\n\nOn Mon, Jan 5, 2026 at 9:31 AM Shop <a@b.example> wrote:\n> old", False, "Thanks!"),
+        ("Thanks!\n\n-- \nJane Roe\nHead of Lamps", False, "Thanks!"),
+        ("A &lt;b&gt; tag", True, "A <b> tag"),
+        ("it is 3 < 4 and 5 > 4", False, "it is 3 < 4 and 5 > 4"),
+    ],
+)
+def test_bodies_are_cleaned(body: str, html: bool, expected: str) -> None:
+    assert clean_body(body, html=html) == expected
+
+
+def of_table(*rows: dict[str, Any]) -> Any:
+    return import_rows([Row(row, f"t.jsonl:{n}") for n, row in enumerate(rows, start=1)], "jsonl", None)
+
+
+def test_three_layouts_are_guessed() -> None:
+    pairs, by = of_table({"Customer Message": "Where is it?", "Agent Reply": "On its way, today.", "CSAT": 4})
+    assert (by.layout, by.columns["prompt"], by.columns["reply"]) == (
+        "pairs",
+        "Customer Message",
+        "Agent Reply",
+    )
+    assert pairs.rows[0]["satisfaction"] == 4.0
+    turns = [{"from": "human", "value": "Where is it?"}, {"from": "gpt", "value": "On its way, today."}]
+    talks, by = of_table({"conversations": turns})
+    assert by.layout == "conversations"
+    assert talks.rows[0]["prompt"] == [{"role": "user", "content": "Where is it?"}]
+    assert talks.rows[0]["reply"] == "On its way, today."
+
+
+def test_internal_notes_of_tables_stay_out_by_either_word() -> None:
+    notes, _ = of_table(
+        {"question": "Where is it?", "answer": "PRIVATE-NOTE", "internal": "yes"},
+        {"question": "Is it late?", "answer": "It comes on Friday.", "internal": "no"},
+        {"question": "Is it late?", "answer": "PRIVATE-NOTE", "internal": "perhaps"},
+    )
+    assert [row["reply"] for row in notes.rows] == ["It comes on Friday."]
+    assert [one.line for one in notes.rejected] == [1, 3]
+    turns = [
+        {"role": "user", "content": "Where is it?"},
+        {"role": "assistant", "content": "PRIVATE-NOTE", "visibility": "internal"},
+        {"role": "assistant", "content": "On its way, today."},
+    ]
+    talks, _ = of_table({"messages": turns})
+    assert [row["reply"] for row in talks.rows] == ["On its way, today."]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([{"a": 1, "b": 2}], "do not say where prompt and reply are"),
+        ([{"thread": 1, "author": "user", "text": "x"}], "no column says which messages are public"),
+        (["no mapping"], "no rows that can be read"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(rows: list[Any], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        of_table(*rows)
+
+
+def test_a_saved_mapping_is_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    done = CliRunner().invoke(app, ["data", "import", "csv", str(EXPORTS / "messages.csv"), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "thread <- ticket_id" in done.stderr
+    assert (tmp_path / "rows.rejected.jsonl").is_file()
+    assert len(out.read_text().splitlines()) == 2
+    saved = tmp_path / "rows.mapping.yaml"
+    assert read_mapping(saved).columns["author"] == "from"
+    saved.write_text(saved.read_text() + "agents: [warehouse]\n")
+    again = tmp_path / "again.jsonl"
+    arguments = ["data", "import", "csv", str(EXPORTS / "messages.csv"), "-o", str(again)]
+    done = CliRunner().invoke(app, [*arguments, "--mapping", str(saved)])
+    assert done.exit_code == 0, done.output
+    assert "warehouse" not in (tmp_path / "again.rejected.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("layout: piles\n", "`layout` is 'piles'"),
+        ("layout: pairs\ncolumns:\n  prompt: q\n", "needs `columns.reply`"),
+        ("layout: pairs\ncolour: red\n", "unknown `colour`"),
+    ],
+)
+def test_mappings_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_mapping(file)
+
+
+def test_parquet_and_a_folder_of_datasets_give_the_same_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = [{"question": "Where is it?", "answer": "On its way, today."}]
+    table = datasets.Dataset.from_list(rows)
+    table.to_parquet(tmp_path / "rows.parquet")
+    table.save_to_disk(str(tmp_path / "saved"))
+    replies = [
+        import_files(kind, [str(tmp_path / name)])[0].rows[0]["reply"]
+        for kind, name in (("parquet", "rows.parquet"), ("hf", "saved"))
+    ]
+    assert replies == ["On its way, today."] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"{", "not valid JSON"),
+        (b"3", "an object or a list"),
+    ],
+)
+def test_files_that_are_no_export(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "export.json"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        import_files("zendesk", [str(file)])
+
+
+def test_an_export_never_overwrites_itself(tmp_path: Path) -> None:
+    file = tmp_path / "t.json"
+    file.write_bytes((EXPORTS / "zendesk_api.json").read_bytes())
+    done = CliRunner().invoke(app, ["data", "import", "zendesk", str(file), "-o", str(file)])
+    assert isinstance(done.exception, ConfigError)
+    assert file.read_bytes() == (EXPORTS / "zendesk_api.json").read_bytes()
+
+
+def test_the_kind_of_an_export_is_seen(tmp_path: Path) -> None:
+    assert export_kind(EXPORTS / "zendesk_account.jsonl") == "zendesk"
+    assert export_kind(EXPORTS / "intercom.json") == "intercom"
+    assert export_kind(EXPORTS / "messages.csv") is None
