@@ -17,7 +17,7 @@ from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.improvement_page import improvement_page
 from stateset.rl.evaluation.improvement_plots import forest
 from stateset.rl.evaluation.improvement_report import improvement_markdown, summary
-from stateset.rl.evaluation.metrics import answer_values
+from stateset.rl.evaluation.metrics import answer_values, foreign_personal_data
 from stateset.rl.evaluation.record import Record, Row, read_record
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import Task
@@ -296,3 +296,19 @@ def test_without_held_out_rows_it_says_what_to_do(project: Path) -> None:
         evaluate(model)
     with pytest.raises(ConfigError, match=r"use evaluate_models\(baseline, trained, test_set\)"):
         evaluate(load_model(str(project / "before")))
+
+
+@pytest.mark.parametrize(
+    ("answer", "foreign"),
+    [
+        ("We wrote to ann@bell.example and call 415-555-0132.", []),
+        ("We call (415) 555-0132 about order 4155550199.", []),
+        ("We sent it to bob@roe.example.", ["bob@roe.example"]),
+        ("Please call +44 20 7946 0018.", ["+44 20 7946 0018"]),
+        ("Your IBAN DE89370400440532013000 is known.", ["DE89370400440532013000"]),
+    ],
+)
+def test_personal_data_counts_only_where_the_ticket_does_not_hold_it(answer: str, foreign: list[str]) -> None:
+    task = Task(id="x", prompt="I am ann@bell.example", context={"facts": {"phone": "415 555 0132"}})
+    assert foreign_personal_data(task, answer) == foreign
+    assert answer_values(task, answer)["pii"] == float(bool(foreign))
