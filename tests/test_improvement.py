@@ -124,7 +124,7 @@ def test_the_same_model_twice_differs_in_nothing(models: tuple[Model, Model]) ->
 
 def test_values_are_those_of_the_answers(models: tuple[Model, Model]) -> None:
     found = evaluate_models(
-        *models, ROWS, success=has_vowel, training_data=[{"prompt": "where  IS parcel 3?"}], **SHORT
+        *models, ROWS, success=has_vowel, training_data=[{"prompt": "where  IS parcel 3 ..."}], **SHORT
     )
     for pair, row, task in zip(found.answers, found.record.rows, ROWS, strict=True):
         assert pair.prompt == task["prompt"]

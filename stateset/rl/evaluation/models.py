@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -202,11 +203,11 @@ def _files(test_set: Any, training_data: Any, trained: Model) -> list[Path]:
 
 
 def _overlap(tasks: Sequence[Task], seen: Sequence[Task]) -> list[str]:
-    """Tasks whose prompt was trained on, whatever its case and spaces."""
+    """Tasks whose prompt was trained on, whatever its case, spaces and punctuation."""
     known = {_plain(task) for task in seen}
     return [task.id for task in tasks if _plain(task) in known]
 
 
 def _plain(task: Task) -> str:
     prompt = task.prompt if isinstance(task.prompt, str) else "\n".join(m["content"] for m in task.prompt)
-    return " ".join(prompt.casefold().split())
+    return " ".join(re.findall(r"\w+", prompt.casefold()))
