@@ -17,7 +17,7 @@ from stateset.rl.errors import StatesetRLError
 from stateset.rl.policy.policy import Policy
 from stateset.rl.trainer import GRPOTrainer
 
-ROWS = [{"id": str(i), "prompt": f"hello {i}"} for i in range(6)]
+ROWS = [{"id": str(i), "prompt": f"hello {i}", "pass_rate": i / 6} for i in range(6)]
 MODES: dict[str, dict[str, Any]] = {
     "full": {},
     "lora": {"lora": True},
@@ -78,6 +78,7 @@ FLIPS: dict[str, Any] = {
     "dynamic_sampling": True,
     "max_gen_batches": 1,
     "retire_pass_rate": 0.1,
+    "target_pass_rate": 0.5,
     "mask_truncated": True,
     "overlong_buffer": 8,
     "overlong_penalty": 0.1,

@@ -15,7 +15,8 @@ from trainer_rewards import bounded_e
 
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import make_config
-from stateset.rl.errors import ConfigError
+from stateset.rl.data.adaptive_order import next_target
+from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.policy.learner import Learner
 from stateset.rl.sampling import GroupSampler, _penalised
 from stateset.rl.trainer import GRPOTrainer
@@ -47,12 +48,13 @@ class Recorded(GroupSampler):
 def sampler(
     table: Callable[[Task], tuple[float | None, ...]],
     bounds: tuple[float, float] | None = (0.0, 1.0),
+    rows: list[Task] = TASKS,
     **settings: Any,
 ) -> Recorded:
     config = make_config({"rollout_n": 2, "batch_size": 3, **settings})
     nothing: Any = None
     scorer: Any = SimpleNamespace(bounds=bounds)
-    made = Recorded(config, TASKS, TrainerState(), nothing, nothing, scorer, nothing)
+    made = Recorded(config, rows, TrainerState(), nothing, nothing, scorer, nothing)
     object.__setattr__(made, "table", table)
     object.__setattr__(made, "asked", [])
     return made
@@ -192,7 +194,7 @@ def test_a_buffer_longer_than_the_response_is_refused() -> None:
         make_config({"overlong_buffer": 300})
 
 
-ROWS = [{"id": str(i), "prompt": f"hello {i}"} for i in range(6)]
+ROWS = [{"id": str(i), "prompt": f"hello {i}", "pass_rate": i / 6} for i in range(6)]
 SETTINGS: dict[str, Any] = {
     **{"rollout_n": 2, "batch_size": 2, "max_response_length": 6, "learning_rate": 1e-2, "device": "cpu"},
     **{"dtype": "fp32", "warmup_steps": 0, "max_steps": 6, "save_every": 1},
@@ -211,7 +213,13 @@ def test_a_run_with_all_of_it_resumes_bit_for_bit(tiny_llama: Path, tmp_path: Pa
         if metrics.step == 3:
             raise Killed
 
-    extra = {"dynamic_sampling": True, "retire_pass_rate": 0.4, "overlong_buffer": 3, "mask_truncated": True}
+    extra = {
+        "dynamic_sampling": True,
+        "retire_pass_rate": 0.4,
+        "overlong_buffer": 3,
+        "mask_truncated": True,
+        "target_pass_rate": 0.5,
+    }
 
     def trainer(out: Path, **keywords: Any) -> GRPOTrainer:
         config = {**SETTINGS, **extra, "output_dir": str(out)}
@@ -257,3 +265,48 @@ def test_cut_off_responses_can_stay_out_of_the_update(
     others = [row for row in range(len(plain.lengths)) if row not in rows.tolist()]
     assert (without.mask[others] == plain.mask[others]).all()
     assert (advantages == same).all(), "they are compared all the same"
+
+
+RATED = [replace(task, context={"pass_rate": int(task.id) / 10}) for task in TASKS]
+
+
+def test_the_target_moves_as_the_paper_says() -> None:
+    """eta 50 and alpha 2 on difficulties from 0 to 100, beta 0.5: arXiv 2504.05520."""
+    assert next_target(0.3, 0.5, 0.5) == 0.3
+    assert next_target(0.3, 0.75, 0.5) == pytest.approx(0.3 + 0.5 * (math.e - 1) / (math.e + 1))  # tanh(1/2)
+    assert next_target(0.9, 1.0, 0.5) == 1.0
+    assert next_target(0.2, 0.0, 0.5) == 0.0
+
+
+def test_prompts_go_from_easy_to_hard_as_the_model_gets_better() -> None:
+    one = sampler(lambda task: (1.0, 1.0), rows=RATED, target_pass_rate=0.5)
+    asked = []
+    for step in range(8):
+        if step == 3:
+            assert one.state.target_difficulty == 1.0
+        tasks = one.next_tasks()
+        asked.append([task.id for task in tasks])
+        one.counters(*one.sample(tasks, step))
+        one.state.call_step += 1
+    assert asked[0] == ["9", "8", "7"], "the easiest, the nearest to the target first"
+    assert asked[1:3] == [["6", "5", "4"], ["2", "3", "1"]], "0.5 tanh(1) = 0.38, then 0.76"
+    for epoch in (asked[:4], asked[4:]):
+        assert sorted(name for batch in epoch for name in batch) == sorted(task.id for task in RATED)
+
+
+def test_a_model_that_fails_stays_with_what_is_easy() -> None:
+    one = sampler(lambda task: (0.0, 0.0), rows=RATED, target_pass_rate=0.5)
+    for step in range(2):
+        tasks = one.next_tasks()
+        assert one.counters(*one.sample(tasks, step)) == {"signal/target_difficulty": 0.0}
+        one.state.call_step += 1
+    assert [task.id for task in tasks] == ["6", "5", "4"]
+
+
+@pytest.mark.parametrize("value", [None, 1.5, "easy", True])
+def test_a_target_needs_measured_rows(value: Any) -> None:
+    rows = [*RATED[:-1], replace(RATED[-1], context={"pass_rate": value})]
+    with pytest.raises(DataError, match="stateset-rl data difficulty"):
+        sampler(odd_ones, rows=rows, target_pass_rate=0.5)
+    with pytest.raises(ConfigError, match="between which values it lies"):
+        sampler(odd_ones, None, rows=RATED, target_pass_rate=0.5)

@@ -47,6 +47,8 @@ class TrainerState:
         recent_rewards: mean rewards of the last steps.
         others_drawn: prompts taken from the second data order so far in this call.
         retired: ids of the prompts that are solved and not asked again.
+        target_difficulty: of the next prompts under `target_pass_rate`.
+        asked: ids of the prompts that were asked in this epoch, under `target_pass_rate`.
     """
 
     step: int = 0
@@ -65,6 +67,8 @@ class TrainerState:
     recent_rewards: list[float] = field(default_factory=list)
     others_drawn: int = 0
     retired: list[str] = field(default_factory=list)
+    target_difficulty: float = 0.0
+    asked: list[str] = field(default_factory=list)
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -84,7 +88,7 @@ class TrainerState:
         """Another `train()` call: its own data order and learning rate schedule."""
         self.call += 1
         self.call_step = self.call_optimizer_steps = self.others_drawn = 0
-        self.retired = []
+        self.retired, self.asked = [], []
 
     def next_updates(self, count: int) -> range:
         """The numbers, within this call, of the next optimizer steps, which are counted here."""

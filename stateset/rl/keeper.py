@@ -35,6 +35,11 @@ def tasks_fingerprint(tasks: Sequence[Task], *facts: object) -> str:
     return fingerprint([*map(str, facts), *(repr(replace(task, source="")) for task in tasks)])
 
 
+def order_facts(config: Config) -> tuple[object, ...]:
+    """What the order of a run's tasks depends on beside the rows."""
+    return config.seed, config.batch_size, config.rollout_n, config.target_pass_rate
+
+
 def open_run(
     config: Config,
     learner: Learner,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.schema import Config
+from stateset.rl.data.adaptive_order import difficulties, nearest, next_target
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError
 from stateset.rl.policy.policy import Policy
@@ -37,18 +38,25 @@ class GroupSampler:
     recorder: Recorder
 
     def __post_init__(self) -> None:
-        if self.config.retire_pass_rate is not None and self.scorer.bounds is None:
-            raise ConfigError(
-                "retire_pass_rate asks which answers are right, and this reward does not say between which "
-                "values it lies: give it `bounds = (lowest, highest)`, or remove retire_pass_rate"
-            )
+        for key in ("retire_pass_rate", "target_pass_rate"):
+            if getattr(self.config, key) is not None and self.scorer.bounds is None:
+                raise ConfigError(
+                    f"{key} asks which answers are right, and this reward does not say between which values "
+                    f"it lies: give it `bounds = (lowest, highest)`, or remove {key}"
+                )
+        if self.config.target_pass_rate is not None:
+            difficulties(self.tasks)
 
     def next_tasks(self) -> list[Task]:
         """The prompts of the next step, at least one unless it is `exhausted`."""
         state, retired = self.state, set(self.state.retired)
         order = TaskOrder(len(self.tasks), self.config.batch_size, self._seed("order"))
-        batch = order.batch(*divmod(state.call_step, order.steps_per_epoch))
-        kept = [self.tasks[i] for i in batch if self.tasks[i].id not in retired]
+        epoch, index = divmod(state.call_step, order.steps_per_epoch)
+        batch = order.batch(epoch, index)
+        if self.config.target_pass_rate is not None:
+            kept = self._nearest(epoch, index, len(batch))
+        else:
+            kept = [self.tasks[i] for i in batch if self.tasks[i].id not in retired]
         return kept + self._others(len(batch) - len(kept), kept)
 
     @property
@@ -78,9 +86,9 @@ class GroupSampler:
         return kept, sampled
 
     def counters(self, kept: Sequence[ScoredGroup], sampled: Sequence[ScoredGroup]) -> dict[str, float]:
-        """Retire solved prompts; what both kinds of selection did, by logged name."""
+        """Retire solved prompts and move the target; what all selection did, by logged name."""
         resampled = {"signal/resampled": float(len(sampled) - len(kept))}
-        return (resampled if self.config.dynamic_sampling else {}) | self.retire(sampled)
+        return (resampled if self.config.dynamic_sampling else {}) | self.retire(sampled) | self.aim(sampled)
 
     def retire(self, sampled: Sequence[ScoredGroup]) -> dict[str, float]:
         """Ask no more for prompts whose mean quality has reached `retire_pass_rate`."""
@@ -88,11 +96,38 @@ class GroupSampler:
         if rate is None:
             return {}
         for group in sampled:
-            known = [quality(value, self.scorer.bounds) for value in group.values if not math.isnan(value)]
+            known = self._qualities([group])
             task = group.group.task.id
             if task not in self.state.retired and known and math.fsum(known) / len(known) >= rate - 1e-9:
                 self.state.retired.append(task)
         return {"signal/retired": float(len(self.state.retired))}
+
+    def aim(self, sampled: Sequence[ScoredGroup]) -> dict[str, float]:
+        """Move the target difficulty toward where the mean quality is `target_pass_rate`."""
+        wanted = self.config.target_pass_rate
+        if wanted is None:
+            return {}
+        state, known = self.state, self._qualities(sampled)
+        if known:
+            mean = math.fsum(known) / len(known)
+            state.target_difficulty = next_target(state.target_difficulty, mean, wanted)
+        return {"signal/target_difficulty": state.target_difficulty}
+
+    def _qualities(self, groups: Sequence[ScoredGroup]) -> list[float]:
+        values = (value for group in groups for value in group.values if not math.isnan(value))
+        return [quality(value, self.scorer.bounds) for value in values]
+
+    def _nearest(self, epoch: int, index: int, count: int) -> list[Task]:
+        """The prompts nearest to the target that were not asked in this epoch, in an order of the seed."""
+        state = self.state
+        if index == 0:
+            state.asked = []
+        order = TaskOrder(len(self.tasks), len(self.tasks), self._seed("order")).batch(epoch, 0)
+        hard, out = difficulties(self.tasks), {*state.asked, *state.retired}
+        known = {place: hard[place] for place in order if self.tasks[place].id not in out}
+        chosen = [self.tasks[place] for place in nearest(known, state.target_difficulty, count)]
+        state.asked += [task.id for task in chosen]
+        return chosen
 
     def _others(self, count: int, taken: Collection[Task]) -> list[Task]:
         """Up to `count` tasks from the second order: none of `taken`, none retired."""

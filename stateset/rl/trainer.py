@@ -23,7 +23,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.keeper import Keeper, open_recorder, open_run, tasks_fingerprint
+from stateset.rl.keeper import Keeper, open_recorder, open_run, order_facts, tasks_fingerprint
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
@@ -257,7 +257,7 @@ class GRPOTrainer:
             self.policy.encode_task(task, min(room, config.max_prompt_length))
         if config.warm_start is not None and self.run_path is None and resume is None:
             self.examples = load_examples(self.policy, config, tasks)
-        data_hash = tasks_fingerprint(tasks, config.seed, config.batch_size, config.rollout_n)
+        data_hash = tasks_fingerprint(tasks, *order_facts(config))
         run, self.state = open_run(config, self.learner, self.state, data_hash, self.run_path, resume)
         if resume is not None:
             self.engine.load_weights(self.policy)

@@ -198,6 +198,13 @@ class Config(BaseModel):
         description="Prompts whose mean quality, by the reward's `bounds`, reaches this (such as 0.9) "
         "are not asked again; null: all.",
     )
+    target_pass_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Easy prompts first, then those at which the mean quality stays near this (0.5 teaches "
+        "most), by each row's `pass_rate` from `data difficulty`; null: shuffled.",
+    )
     mask_truncated: bool = Field(
         False, description="Responses cut off at `max_response_length` are compared, but do not train."
     )

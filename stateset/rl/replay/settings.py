@@ -23,7 +23,7 @@ _KEYS_OF_REASON = {
     "with it the responses would be others, and only a new run samples those": (
         "model", "dataset", "seed", "device", "dtype", "mixed_precision", "lora", "lora_rank", "lora_alpha",
         "rollout_n", "batch_size", "epochs", "temperature", "max_prompt_length", "max_response_length",
-        "dynamic_sampling", "max_gen_batches", "retire_pass_rate", "warm_start",
+        "dynamic_sampling", "max_gen_batches", "retire_pass_rate", "target_pass_rate", "warm_start",
     ),
     "with it the step's updates would be others, whose log-probabilities are not recorded": (
         "ppo_epochs", "mini_batch_size", "gradient_accumulation_steps",

@@ -30,9 +30,9 @@ NESTED = tuple(f"warm_start.{name}" for name in WarmStart.model_fields)  # flat 
 # Ours alone, so they may stand in a file of any dialect: no other has a name for what they say.
 HOUSE = (
     "model", "reward", "dataset", "eval_dataset", "eval_reward", "objective", "device", "max_minutes",
-    "max_cost", "price_per_hour", "retire_pass_rate", "reward_timeout_seconds", "reward_check",
-    "micro_batch_tokens", "rollout_engine", "rollout_server", "distributed", "num_gpus", "strategy",
-    "warm_start", *NESTED,
+    "max_cost", "price_per_hour", "retire_pass_rate", "target_pass_rate", "reward_timeout_seconds",
+    "reward_check", "micro_batch_tokens", "rollout_engine", "rollout_server", "distributed", "num_gpus",
+    "strategy", "warm_start", *NESTED,
 )  # fmt: skip
 
 
