@@ -190,3 +190,23 @@ def test_the_commands_list_tag_and_roll_back(capsys: pytest.CaptureFixture[str])
     listed = json.loads(call(capsys, "registry", "list", "--json").out)
     assert [(one["version"], one["aliases"]) for one in listed] == [("v1", ["production"]), ("v2", [])]
     assert call(capsys, "registry", "tag", "production", "v9").code == 2
+
+
+def test_the_command_deploys_by_an_evaluation_that_compare_wrote(
+    folders: Sequence[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = evaluation(folders)
+    folder, criteria = found.save(tmp_path / "evaluation"), tmp_path / "criteria.yaml"
+    assert Improvement.load(folder) == found
+    criteria.write_text("min_rows: 2\nmin_clusters: 2\ngains: {}\nmargins: {success: 0.5}\n")
+    arguments = [str(one) for one in ("registry", "deploy", folders[1], "--evaluation", folder)]
+    arguments += ["--criteria", str(criteria)]
+    assert call(capsys, *arguments).out.startswith("production is v1: ")
+    answers = folder / "answers.jsonl"
+    lines = answers.read_text().splitlines(keepends=True)
+    answers.write_text("".join(lines[1:]))
+    refused = call(capsys, *arguments)
+    assert refused.code == 2
+    assert "has other rows" in refused.err
+    answers.unlink()
+    assert "no whole evaluation" in call(capsys, *arguments).err

@@ -35,18 +35,27 @@ def list_all(as_json: AsJson = False) -> None:
 @app.command()
 def deploy(
     model: Annotated[str, typer.Argument(help="A trained model: a folder or an alias.")] = "grpo_trained",
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What `compare` wrote of this model; default: evaluate it now."),
+    ] = None,
     criteria: Annotated[
         Path | None, typer.Option(metavar="FILE", help="criteria.yaml; default: a sure gain of success.")
     ] = None,
     alias: Annotated[str, typer.Option(help="What shall name it.")] = "production",
 ) -> None:
-    """Evaluate a model on what its run held out; if the gate lets it pass, make it a version and name it."""
+    """Hold a model's evaluation against the gate; if it passes, make the model a version and name it.
+
+    Without --evaluation the model is evaluated on what its run held out.
+    """
     from stateset.rl.evaluation.criteria import load_criteria
+    from stateset.rl.evaluation.improvement import Improvement
     from stateset.rl.quickstart import load_model
     from stateset.rl.serving.deploy import deploy_to_production
 
     limits = load_criteria(criteria) if criteria is not None else None
-    version = deploy_to_production(load_model(model), criteria=limits, alias=alias)
+    found = Improvement.load(evaluation) if evaluation is not None else None
+    version = deploy_to_production(load_model(model), evaluation=found, criteria=limits, alias=alias)
     _said(alias, version)
 
 

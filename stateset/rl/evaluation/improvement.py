@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from stateset.rl.errors import ConfigError
+from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.criteria import Criteria, load_criteria
 from stateset.rl.evaluation.metrics import HEADLINES
 from stateset.rl.evaluation.paired import (
@@ -21,7 +22,7 @@ from stateset.rl.evaluation.paired import (
     smallest_effect,
     tally,
 )
-from stateset.rl.evaluation.record import SUCCESS, Record, changed_files, record_json
+from stateset.rl.evaluation.record import SUCCESS, Record, changed_files, read_record, record_json
 from stateset.rl.evaluation.statistics import Difference, Interval, mean_interval, paired_difference
 from stateset.rl.evaluation.verdict import Verdict, judge
 from stateset.rl.manifest import to_json, write_text_atomic
@@ -198,6 +199,30 @@ class Improvement:
         except OSError as error:
             raise ConfigError(f"{place} cannot be written ({error.strerror}): name another folder") from error
         return place
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """What `save` wrote.
+
+        Raises:
+            DataError: a file is missing or damaged, or the answers are not those of the record.
+        """
+        place = Path(folder)
+        try:
+            text = (place / RECORD).read_text(encoding="utf-8")
+            lines = [json.loads(line) for line in (place / ANSWERS).read_text(encoding="utf-8").splitlines()]
+            answers = tuple(
+                Pair(task_id=line["id"], prompt=line["prompt"], before=line["before"], after=line["after"])
+                for line in lines
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{place} holds no whole evaluation ({error}): write one with `compare`"
+            ) from error
+        record = read_record(text, str(place / RECORD))
+        if [pair.task_id for pair in answers] != [row.task_id for row in record.rows]:
+            raise DataError(f"{place / ANSWERS} has other rows than {RECORD}: evaluate again")
+        return cls(record=record, answers=answers)
 
     def _success(self) -> tuple[list[float], list[float]]:
         return self.record.column(SUCCESS, "before"), self.record.column(SUCCESS, "after")
