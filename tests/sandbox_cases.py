@@ -27,6 +27,19 @@ sum(range(10**15))
 import os
 print(open(f'/proc/{os.getppid()}/environ').read())
 """, "raised"),
+    ("an installed package", """
+import os, sys
+places = [f"{place}/site-packages" for place in sys.path if place.endswith(("3.11", "3.12", "3.13"))]
+for place in places + ["/usr/lib/python3/dist-packages", os.path.dirname(os.__file__) + "/site-packages"]:
+    if os.path.isdir(place):
+        found = [f"{here}/{name}" for here, _, names in os.walk(place) for name in names]
+        print(open(next(name for name in found if name.endswith(".py"))).read())
+raise OSError("nothing to read")
+""", "raised"),
+    ("a signal to its parent by a file", """
+import fcntl, os
+fcntl.fcntl(4, fcntl.F_SETOWN, os.getppid())
+""", "raised"),
     ("its own environment", "import os\nassert os.environ, 'empty'", "raised"),
     ("the parent's memory", "print(open('/proc/1/mem', 'rb').read(1))", "raised"),
     ("another's memory by a call", """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -86,9 +87,9 @@ def test_forgeries(sandbox: LinuxSandbox, name: str) -> None:
     expected = {"expected": 2}["expected"]
     outcome = call(sandbox, FORGERIES[name], 1)
     assert outcome.reason in (*REASONS, "bad-frame")
-    assert outcome.reason or not same(outcome.value, expected)
+    assert outcome.reason or not same(outcome.frame, expected)
     honest = call(sandbox, RIGHT, 1)
-    assert same(honest.value, expected)
+    assert same(honest.frame, expected)
 
 
 def test_an_honest_program_always_passes_whatever_runs_beside_it() -> None:
@@ -102,7 +103,7 @@ def test_an_honest_program_always_passes_whatever_runs_beside_it() -> None:
         try:
             if number % 10 == 0:
                 worker.run(Request(source="import os\nos._exit(number)" if number % 20 else "os.fork()"))
-            return same(call(worker, RIGHT, number).value, number + 1)
+            return same(call(worker, RIGHT, number).frame, number + 1)
         finally:
             with lock:
                 turns.append(worker)
@@ -195,9 +196,10 @@ def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_values_keep_their_types(sandbox: LinuxSandbox, value: Any) -> None:
-    assert same(plain(tagged(value)), value)
+    assert same(tagged(value), value)
+    assert plain(tagged(value)) == value
     if not isinstance(value, str):
-        assert same(call(sandbox, "def f(x): return x", value).value, value)
+        assert same(call(sandbox, "def f(x): return x", value).frame, value)
 
 
 def test_equal_values_of_other_types_are_not_the_same() -> None:
@@ -210,9 +212,50 @@ def test_equal_values_of_other_types_are_not_the_same() -> None:
         ("1", 1),
         (None, 0),
     ):
-        assert not same(found, expected)
-        assert not same([found], [expected])
-    assert same(0.1 + 0.2, 0.3, tolerance=1e-9)
-    assert not same(0.1 + 0.2, 0.3)
-    assert not same(float("nan"), float("nan"))
-    assert not same([1], [1, 2])
+        assert not same(tagged(found), expected)
+        assert not same(tagged([found]), [expected])
+        assert not same(tagged({1: found}), {1: expected})
+    assert same(tagged({"a": [0.1 + 0.2]}), {"a": [0.3]}, tolerance=1e-9)
+    assert not same(tagged(0.1 + 0.2), 0.3)
+    assert same(tagged(float("nan")), float("nan"))
+    assert not same(tagged([1]), [1, 2])
+    assert same(tagged({1: "a", "1": {frozenset({2, 3})}}), {"1": {frozenset({3, 2})}, 1: "a"})
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0.0, 1e308])
+def test_no_float_is_near_every_float(value: float) -> None:
+    for expected in (2.5, -7.25, 0.0 if value else 1.0):
+        assert not same(tagged(value), expected, tolerance=1e-6)
+        assert not same(tagged([value]), [expected], tolerance=1e-6)
+
+
+HOSTILE = [
+    {"float": "0x1p99999"}, {"float": "x"}, {"float": 1}, {"int": "9" * 10_000}, {"int": None}, {},
+    {"set": 1}, {"set": [{"dict": 1}]}, {"dict": [1]}, {"dict": [[1]]}, {"dict": [[{}, 1]]},
+    {"list": None, "set": []}, {"nothing": []}, [], [[]], 1.5, {"frozenset": [[]]}, {"dict": [[1, 2], [1, 2]]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", HOSTILE)
+@pytest.mark.parametrize(
+    "expected", [1, 2**80, 0.5, "x", [], [1], {1}, {1: 2}, {(1, 2): {"a"}}, frozenset({1}), None]
+)
+def test_a_frame_that_no_value_makes_is_wrong_and_no_error(frame: Any, expected: Any) -> None:
+    assert not same(frame, expected)
+    assert not same({"list": [frame]}, [expected])
+
+
+def test_a_hostile_frame_costs_its_answer_and_not_the_clock(sandbox: LinuxSandbox) -> None:
+    """Integers whose hashes collide made a set of them cost the square of their number here."""
+    source = (
+        "import json, os\n"
+        "keys = [k * (2**61 - 1) for k in range(1, 60000)]\n"
+        "os.write(4, json.dumps({'value': {'set': keys}}).encode())\nos._exit(0)"
+    )
+    outcome = sandbox.run(Request(source=source))
+    assert outcome.reason in ("", "output")
+    begun = time.process_time()
+    assert not same(outcome.frame, {1, 2, 3})
+    assert not same(outcome.frame, set(range(60_000)))
+    assert time.process_time() - begun < 10  # took 42 s; takes 0.3 s
+    assert call(sandbox, RIGHT, 1).value == 2

@@ -10,6 +10,7 @@ from typing import Any
 
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.verifiers.sandbox.executor import Executor, Outcome, Request, same
+from stateset.rl.verifiers.sandbox.fork_server import tagged
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 from stateset.rl.verifiers.sandbox.probes import self_test
 from stateset.rl.verifiers.sandbox.unsafe import UnsafeLocal
@@ -75,16 +76,16 @@ class CodeVerifier(Verifier):
                 args=test.get("args", ()), stdin=test.get("stdin", ""),
             )  # fmt: skip
             outcome = self._executor().run(request)
-            right = not outcome.reason and self._right(outcome.value, test)
+            right = not outcome.reason and self._right(outcome.frame, test)
             found.append((right, outcome))
             if not right:
                 break
         return found
 
-    def _right(self, value: Any, test: Mapping[str, Any]) -> bool:
+    def _right(self, frame: Any, test: Mapping[str, Any]) -> bool:
         if "args" in test:
-            return same(value, test["expected"], tolerance=self.tolerance)
-        return _lines(value) == _lines(test["expected"])
+            return same(frame, test["expected"], tolerance=self.tolerance)
+        return isinstance(frame, str) and _lines(frame) == _lines(test["expected"])
 
     def _executor(self) -> Executor:
         """The thread's own, tried with every probe before it is used."""
@@ -120,4 +121,8 @@ def _checked(test: Any, entry: Any) -> Mapping[str, Any]:
         raise DataError(f"a test is {test!r}: a mapping with `expected`, and either `args` or `stdin`")
     if "args" in test and (not isinstance(entry, str) or not isinstance(test["args"], list | tuple)):
         raise DataError("a test with `args` (a list) needs `entry`, the name of the function, in the row")
+    try:
+        tagged(test["expected"])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a test expects {test['expected']!r}, which is no plain data: {error}") from error
     return test

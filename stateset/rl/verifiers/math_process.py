@@ -135,12 +135,12 @@ def _give_up_rights() -> None:
     if sys.platform != "linux":
         return
     from stateset.rl.verifiers.sandbox import kernel
-    from stateset.rl.verifiers.sandbox.linux import readable
+    from stateset.rl.verifiers.sandbox.linux import listable, readable
 
     if kernel.can_confine():
         kernel.take_privileges()
         kernel.limit(memory_bytes=_MEMORY_BYTES, cpu_seconds=_NO_LIMIT)
-        kernel.read_only([*readable(), *sys.path])
+        kernel.read_only(kernel.rules([*readable(), *sys.path], listable()))
         kernel.filter_calls()
 
 

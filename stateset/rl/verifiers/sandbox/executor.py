@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
 
 REASONS = {
     "": "it ran and gave a value",
@@ -42,13 +46,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a run: a `value` where `reason` is empty, else one of `REASONS` with its `detail`."""
+    """What came of a run: a `frame` where `reason` is empty, else one of `REASONS` with its `detail`.
 
-    value: Any = None
+    The frame is what the code wrote, JSON as `tagged` makes it of a value; nothing has looked into it yet.
+    """
+
+    frame: Any = None
     reason: str = ""
     detail: str = ""
     seconds: float = 0.0
     peak_bytes: int = 0
+
+    @property
+    def value(self) -> Any:
+        """The frame as a value, of code that is trusted; compare that of a model with `same`."""
+        return plain(self.frame)
 
 
 class Executor(Protocol):
@@ -69,26 +81,55 @@ class Executor(Protocol):
         ...
 
 
-def same(found: Any, expected: Any, *, tolerance: float = 0.0) -> bool:
-    """Whether two values are equal and of equal types, all the way down.
+def same(frame: Any, expected: Any, *, tolerance: float = 0.0) -> bool:
+    """Whether a frame holds the expected value, equal and of equal types, all the way down.
+
+    The expected value leads: what the frame has more is not looked at, and nothing of it becomes a key of a
+    set or dict here, since keys that collide would cost this process the time of the square of their number.
 
     Args:
-        found: what the code returned.
-        expected: what is right.
+        frame: what the code wrote.
+        expected: what is right, plain data.
         tolerance: relative, for floats.
     """
-    if type(found) is not type(expected):
+    try:
+        return _alike(frame, tagged(expected), tolerance)
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         return False
-    if isinstance(expected, float):
-        return bool(found == expected or abs(found - expected) <= tolerance * max(abs(found), abs(expected)))
-    if isinstance(expected, list | tuple):
-        pairs = zip(found, expected, strict=False)
-        return len(found) == len(expected) and all(same(a, b, tolerance=tolerance) for a, b in pairs)
-    if isinstance(expected, dict):
-        keys = {(type(key), key) for key in expected}
-        return {(type(key), key) for key in found} == keys and all(
-            same(found[key], value, tolerance=tolerance) for key, value in expected.items()
+
+
+def _alike(found: Any, expected: Any, tolerance: float) -> bool:
+    if not isinstance(expected, dict):
+        return type(found) is type(expected) and bool(found == expected)
+    [(kind, inside)] = expected.items()
+    if not isinstance(found, dict) or list(found) != [kind] or type(found[kind]) is not type(inside):
+        return False
+    other = found[kind]
+    if kind == "float":
+        numbers = float.fromhex(other), float.fromhex(inside)
+        return math.isclose(*numbers, rel_tol=tolerance) or all(map(math.isnan, numbers))
+    if kind == "int":
+        return bool(other == inside)
+    if len(other) != len(inside):
+        return False
+    if kind == "dict":
+        known = {_text(key): value for key, value in other}
+        return len(known) == len(inside) and all(
+            _text(key) in known and _alike(known[_text(key)], value, tolerance) for key, value in inside
         )
-    if isinstance(expected, set | frozenset):
-        return {(type(item), item) for item in found} == {(type(item), item) for item in expected}
-    return bool(found == expected)
+    if kind in ("set", "frozenset"):
+        return sorted(map(_text, other)) == sorted(map(_text, inside))
+    return all(_alike(one, wanted, tolerance) for one, wanted in zip(other, inside, strict=True))
+
+
+def _text(frame: Any) -> str:
+    """One text for equal frames: sets in one order, keys and items of any type apart."""
+    if isinstance(frame, dict):
+        [(kind, inside)] = frame.items()
+        if kind in ("set", "frozenset"):
+            return f"{kind}{sorted(map(_text, inside))}"
+        if isinstance(inside, list):
+            return f"{kind}[{', '.join(map(_text, inside))}]"
+    if isinstance(frame, list):  # a pair of a dict
+        return f"({', '.join(map(_text, frame))})"
+    return json.dumps(frame)

@@ -25,7 +25,7 @@ _PRELOADED = (
     "fractions", "functools", "hashlib", "heapq", "itertools", "math", "operator", "random", "re",
     "statistics", "string", "textwrap", "types", "typing",
 )  # fmt: skip
-_LONGEST_DETAIL = 500
+LONGEST_DETAIL = 500
 READY = b"+"  # written before the code runs, which cannot take it back
 
 
@@ -38,6 +38,7 @@ def main() -> NoReturn:
     settings = json.loads(sys.argv[1])
     for name in (*_PRELOADED, *settings["preload"]):
         __import__(name)
+    rules = _rules(kernel, settings)
     gc.collect()
     gc.freeze()
     control = socket.socket(fileno=0)
@@ -47,7 +48,7 @@ def main() -> NoReturn:
             os._exit(0)
         pid = os.fork()
         if pid == 0:
-            _child(kernel, settings, *descriptors)
+            _child(kernel, settings, rules, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.sendall(struct.pack("q", pid))
@@ -65,7 +66,17 @@ def once() -> NoReturn:
     os._exit(0)
 
 
-def _child(kernel: ModuleType, settings: dict[str, Any], given: int, answer: int) -> NoReturn:
+def _rules(kernel: ModuleType, settings: dict[str, Any]) -> int | OSError:
+    """What may be opened, made once for all cases; an error is told by the first."""
+    try:
+        return int(kernel.rules(settings["readable"], settings["listable"]))
+    except OSError as error:
+        return error
+
+
+def _child(
+    kernel: ModuleType, settings: dict[str, Any], rules: int | OSError, given: int, answer: int
+) -> NoReturn:
     """Give up every right, read the request, run it, write one frame."""
     try:
         os.setsid()
@@ -73,14 +84,19 @@ def _child(kernel: ModuleType, settings: dict[str, Any], given: int, answer: int
         os.environ.clear()
         os.dup2(given, 62)
         os.dup2(answer, 63)
-        os.closerange(0, 62)
+        if isinstance(rules, int):
+            os.dup2(rules, 61)
+        os.closerange(0, 61)
         os.closerange(64, os.sysconf("SC_OPEN_MAX"))
         os.dup2(62, 3)
         os.dup2(63, 4)
-        os.closerange(5, 64)
+        if isinstance(rules, OSError):
+            raise rules
+        os.dup2(61, 5)
+        os.closerange(6, 64)
         kernel.take_privileges()
         kernel.limit(memory_bytes=settings["memory_bytes"], cpu_seconds=settings["cpu_seconds"])
-        kernel.read_only(settings["readable"])
+        kernel.read_only(5)
         kernel.filter_calls()
     except BaseException as error:  # a sandbox that is not complete runs nothing
         _write(4, f"{type(error).__name__}: {error}".encode())
@@ -116,7 +132,7 @@ def _described(error: BaseException) -> str:
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<solution>"
     ]
     where = f", line {lines[-1]}" if lines else ""
-    return f"{type(error).__name__}: {str(error)[:_LONGEST_DETAIL]}{where}"
+    return f"{type(error).__name__}: {str(error)[:LONGEST_DETAIL]}{where}"
 
 
 def tagged(value: Any, depth: int = 0) -> Any:

@@ -21,12 +21,13 @@ _SECCOMP_MODE_FILTER = 2
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION = 1
 _LANDLOCK_PATH_BENEATH = 1
-_READ = (1 << 2) | (1 << 3)  # read a file, list a folder
+_READ_FILE, _LIST = 1 << 2, 1 << 3
 # access rights of files that each version of Landlock knows
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _ERRNO_EPERM = 0x00050000 | 1
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
 _X32 = 0x40000000
+_SECOND_ARGUMENT = 24  # its lower half in seccomp_data, on little-endian processors
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -39,7 +40,7 @@ _ALLOWED: Mapping[str, tuple[int | None, int | None]] = {  # name -> number on x
     "writev": (20, 66), "access": (21, None), "select": (23, None), "sched_yield": (24, 124),
     "mremap": (25, 216), "madvise": (28, 233), "dup": (32, 23), "pause": (34, None),
     "nanosleep": (35, 101), "getitimer": (36, 102), "alarm": (37, None), "setitimer": (38, 103),
-    "getpid": (39, 172), "exit": (60, 93), "uname": (63, 160), "fcntl": (72, 25), "getcwd": (79, 17),
+    "getpid": (39, 172), "exit": (60, 93), "uname": (63, 160), "getcwd": (79, 17),
     "readlink": (89, None), "gettimeofday": (96, 169), "getrusage": (98, 165), "sysinfo": (99, 179),
     "times": (100, 153), "getuid": (102, 174), "getgid": (104, 176), "geteuid": (107, 175),
     "getegid": (108, 177), "sigaltstack": (131, 132), "gettid": (186, 178), "time": (201, None),
@@ -50,6 +51,9 @@ _ALLOWED: Mapping[str, tuple[int | None, int | None]] = {  # name -> number on x
     "set_robust_list": (273, 99), "dup3": (292, 24), "getrandom": (318, 278), "membarrier": (324, 283),
     "statx": (332, 291), "rseq": (334, 293), "faccessat2": (439, 439),
 }  # fmt: skip
+# Its second argument is looked at: with others a file sends signals (F_SETOWN, F_SETSIG, O_ASYNC).
+_FCNTL = {"x86_64": 72, "aarch64": 25}
+_FCNTL_MAY = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
 # What no honest solution asks for: it ends the process, so that the reason is known. All else is refused.
 _DEADLY: Mapping[str, tuple[int | None, int | None]] = {
     "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
@@ -105,8 +109,11 @@ def landlock_version() -> int:
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)))
 
 
-def read_only(paths: Iterable[str]) -> None:
-    """Let nothing be opened but these folders and files, for reading; no TCP, no signals to the outside.
+def rules(readable: Iterable[str], listable: Iterable[str]) -> int:
+    """What `read_only` leaves: reading some files and folders, listing others; no TCP, no signals outside.
+
+    Returns:
+        A descriptor.
 
     Raises:
         OSError: the kernel has no Landlock.
@@ -117,15 +124,22 @@ def read_only(paths: Iterable[str]) -> None:
     scope = 0b11 if version >= 6 else 0
     attributes = struct.pack("QQQ", rights, network, scope)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    rules = _call("landlock", _libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), 0))
-    for path in paths:
-        if not os.path.exists(path):
-            continue
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        wanted = _READ if os.path.isdir(path) else 1 << 2
-        rule = struct.pack("=Qi", wanted, handle)
-        _call("landlock", _libc.syscall(_LANDLOCK_ADD, rules, _LANDLOCK_PATH_BENEATH, rule, 0))
-        os.close(handle)
+    made = _call("landlock", _libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), 0))
+    for paths, may in ((readable, _READ_FILE | _LIST), (listable, _LIST)):
+        for path in filter(os.path.exists, paths):
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            rule = struct.pack("=Qi", may if os.path.isdir(path) else may & _READ_FILE, handle)
+            _call("landlock", _libc.syscall(_LANDLOCK_ADD, made, _LANDLOCK_PATH_BENEATH, rule, 0))
+            os.close(handle)
+    return made
+
+
+def read_only(rules: int) -> None:
+    """Let nothing be opened from now on but what the rules say; closes them.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
     _call("landlock", _libc.syscall(_LANDLOCK_RESTRICT, rules, 0))
     os.close(rules)
 
@@ -156,7 +170,10 @@ def filter_calls() -> None:
     ]
     for number, action in checks:
         program += [_jump(0x15, 0, 1, number), _jump(0x06, 0, 0, action)]
-    program.append(_jump(0x06, 0, 0, _ERRNO_EPERM))
+    most = len(_FCNTL_MAY)
+    program += [_jump(0x15, 0, most + 2, _FCNTL[name]), _jump(0x20, 0, 0, _SECOND_ARGUMENT)]
+    program += [_jump(0x15, most - place, 0, may) for place, may in enumerate(_FCNTL_MAY)]
+    program += [_jump(0x06, 0, 0, _ERRNO_EPERM), _jump(0x06, 0, 0, _ALLOW)]
     code = ctypes.create_string_buffer(b"".join(program))
     given = _Filter(len(program), ctypes.addressof(code))
     _call("seccomp", _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))

@@ -25,10 +25,11 @@ from typing import Any
 
 from stateset.rl.errors import SandboxError
 from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, Outcome, Request, used
-from stateset.rl.verifiers.sandbox.fork_server import READY, plain, tagged
+from stateset.rl.verifiers.sandbox.fork_server import LONGEST_DETAIL, READY, tagged
 
 _SERVER = Path(__file__).with_name("fork_server.py")
-_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_PACKAGES = ("site-packages", "dist-packages")
 _START_SECONDS = 30.0
 
 
@@ -63,7 +64,7 @@ class LinuxSandbox:
         self.timeout_seconds, self.output_bytes = timeout_seconds, output_bytes
         self._settings = {
             "memory_bytes": memory_bytes, "cpu_seconds": int(timeout_seconds) + 1,
-            "output_bytes": output_bytes, "preload": preload, "readable": readable(),
+            "output_bytes": output_bytes, "preload": preload, "readable": readable(), "listable": listable(),
         }  # fmt: skip
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -120,8 +121,8 @@ class LinuxSandbox:
             said = data.decode(errors="replace") or "its process ended"
             raise SandboxError(f"the sandbox is not complete here, and nothing was run: {said}")
         used.add(self.tier)
-        reason, value, detail = self._judged(data.removeprefix(READY), ended, status)
-        return Outcome(value=value, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
+        reason, frame, detail = self._judged(data.removeprefix(READY), ended, status)
+        return Outcome(frame=frame, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
 
     def _exchange(self, ours: int, theirs: int, body: bytes, until: float) -> tuple[bytes, str]:
         """Write the request, read what comes; how it ended: "", "timeout" or "output"."""
@@ -157,7 +158,7 @@ class LinuxSandbox:
                 os.close(ours)
 
     def _judged(self, data: bytes, ended: str, status: int) -> tuple[str, Any, str]:
-        """Reason, value and detail."""
+        """Reason, frame and detail."""
         if ended:
             return ended, None, f"after {self.timeout_seconds:g} s" if ended == "timeout" else ""
         if not data:
@@ -172,9 +173,9 @@ class LinuxSandbox:
         try:
             frame = json.loads(data)
             if set(frame) == {"value"}:
-                return "", plain(frame["value"]), ""
+                return "", frame["value"], ""
             if set(frame) == {"reason", "detail"} and frame["reason"] in SAID_INSIDE:
-                return frame["reason"], None, str(frame["detail"])
+                return frame["reason"], None, str(frame["detail"])[:LONGEST_DETAIL]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return "bad-frame", None, ""
         return "bad-frame", None, ""
@@ -206,11 +207,30 @@ def _end(server: subprocess.Popen[bytes], control: socket.socket, owner: int) ->
 
 
 def readable() -> list[str]:
-    """Folders of the interpreter and its library; not those of installed packages."""
-    names = ("stdlib", "platstdlib")
-    own = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.path.realpath(sys.executable))}
-    base = Path(sys.base_prefix) / "lib"
-    return sorted({str(Path(path).resolve()) for path in own | {str(base)}} | set(_SYSTEM_LIBRARIES))
+    """Files and folders of the interpreter and its library; nothing of installed packages."""
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    own = {sysconfig.get_path(name, vars=base) for name in ("stdlib", "platstdlib")}
+    found = {os.path.realpath(sys.executable), "/etc/ld.so.cache"}
+    for folder in own:
+        found |= {str(child) for child in _children(folder) if child.name not in _PACKAGES}
+    for folder in {str(Path(path).resolve()) for path in (*_LIBRARIES, f"{sys.base_prefix}/lib")}:
+        found |= {str(child) for child in _children(folder) if _is_shared(child)}
+    return sorted(found)
+
+
+def listable() -> list[str]:
+    """Folders whose names, and no more, an import has to see."""
+    return sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")})
+
+
+def _children(folder: str) -> list[Path]:
+    place = Path(folder).resolve()
+    return list(place.iterdir()) if place.is_dir() else []
+
+
+def _is_shared(path: Path) -> bool:
+    """A shared library, or Debian's folder of those for one processor."""
+    return ".so" in path.suffixes or path.name.endswith(("-linux-gnu", "-linux-gnueabihf", "-linux-musl"))
 
 
 def _exactly(control: socket.socket, size: int) -> bytes:

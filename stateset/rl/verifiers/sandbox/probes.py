@@ -1,16 +1,21 @@
-"""Eight attempts to get out, tried on an executor before anything else runs in it. One success refuses it."""
+"""Ten attempts to get out, tried on an executor before anything else runs in it. One success refuses it."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from stateset.rl.errors import SandboxError
 from stateset.rl.verifiers.sandbox.executor import Executor, Request
 
+_PACKAGE = getattr(find_spec("numpy"), "origin", None)  # any that is there
 # each returns True if it got what it wanted
 PROBES = {
     "read a file of the system": "def f(): return bool(open('/etc/passwd').read())",
     "list a home folder": "import os\ndef f(): return os.listdir(os.path.expanduser('~root')) is not None",
     "write a file": "import tempfile\ndef f(): return tempfile.TemporaryFile().write(b'x') == 1",
     "read another process": "import os\ndef f(): return bool(open(f'/proc/{os.getppid()}/environ').read())",
+    "read an installed package": f"def f(): return bool(open({_PACKAGE!r}).read())",
+    "send signals by a file": "import fcntl\ndef f(): return fcntl.fcntl(4, fcntl.F_SETSIG, 9) == 0",
     "start a process": "import os\ndef f():\n    if os.fork() == 0: os._exit(0)\n    return True",
     "become a program": "import os\ndef f(): os.execv('/bin/true', ['true'])",
     "open a socket": "import socket\ndef f(): return bool(socket.socket())",

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, UNSAFE, Outcome, Request, used
-from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
+from stateset.rl.verifiers.sandbox.fork_server import LONGEST_DETAIL, tagged
 
 _SCRIPT = Path(__file__).with_name("fork_server.py")
 
@@ -52,8 +52,8 @@ class UnsafeLocal:
         try:
             frame = json.loads(done.stdout)
             if "value" in frame:
-                return Outcome(value=plain(frame["value"]), seconds=seconds)
-            reason, detail = frame["reason"], str(frame["detail"])
+                return Outcome(frame=frame["value"], seconds=seconds)
+            reason, detail = frame["reason"], str(frame["detail"])[:LONGEST_DETAIL]
         except (ValueError, TypeError, KeyError):
             return Outcome(reason="bad-frame", seconds=seconds)
         return Outcome(
