@@ -7,14 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Script = Callable[[int, dict[str, Any]], Any]
 
 
+@dataclass(frozen=True)
+class Drip:
+    """An answer that comes byte by byte."""
+
+    seconds: float  # between two
+
+
 class JudgeServer:
-    """Calls `script(number, order)`; it gives an answer's text, or (status, body), or seconds to hang."""
+    """Calls `script(number, order)`; it gives a text, or (status, body), or seconds to hang, or a `Drip`."""
 
     def __init__(self, script: Script) -> None:
         self.orders: list[dict[str, Any]] = []
@@ -33,14 +41,20 @@ class JudgeServer:
                 if isinstance(answer, float):
                     time.sleep(answer)
                     answer = "late"
-                status, body = answer if isinstance(answer, tuple) else (200, completion(answer))
+                if isinstance(answer, Drip):
+                    status, body = 200, completion("in drops")
+                else:
+                    status, body = answer if isinstance(answer, tuple) else (200, completion(answer))
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 try:
                     self.send_response(status)
                     self.send_header("content-type", "application/json")
                     self.send_header("content-length", str(len(data)))
                     self.end_headers()
-                    self.wfile.write(data)
+                    for byte in data if isinstance(answer, Drip) else ():
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(answer.seconds)
+                    self.wfile.write(b"" if isinstance(answer, Drip) else data)
                 except OSError:
                     return  # the client has gone
 

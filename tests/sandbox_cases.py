@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy
+
 # name, code, the reasons that are right for it
 ATTACKS = [
     ("endless loop", "while True: pass", "timeout"),
@@ -27,15 +29,13 @@ sum(range(10**15))
 import os
 print(open(f'/proc/{os.getppid()}/environ').read())
 """, "raised"),
-    ("an installed package", """
-import os, sys
-places = [f"{place}/site-packages" for place in sys.path if place.endswith(("3.11", "3.12", "3.13"))]
-for place in places + ["/usr/lib/python3/dist-packages", os.path.dirname(os.__file__) + "/site-packages"]:
-    if os.path.isdir(place):
-        found = [f"{here}/{name}" for here, _, names in os.walk(place) for name in names]
-        print(open(next(name for name in found if name.endswith(".py"))).read())
-raise OSError("nothing to read")
+    ("an installed package", f"print(open({numpy.__file__!r}).read())", "raised"),
+    ("a file's mode", "import os, sys\nos.chmod(os.path.dirname(os.__file__) + '/os.py', 0o644)", "raised"),
+    ("another's limits", """
+import os, resource
+print(resource.prlimit(os.getppid(), resource.RLIMIT_CPU))
 """, "raised"),
+    ("who its parent is", "import os\nassert os.getppid() < 0\nraise OSError", "raised"),
     ("a signal to its parent by a file", """
 import fcntl, os
 fcntl.fcntl(4, fcntl.F_SETOWN, os.getppid())

@@ -136,7 +136,7 @@ def test_one_probe_that_gets_through_refuses_the_sandbox(name: str) -> None:
 
 
 def test_a_sandbox_that_runs_nothing_is_refused_too() -> None:
-    assert len(probes.PROBES) == 10
+    assert len(probes.PROBES) == 11
     with pytest.raises(SandboxError, match="does not run honest code: no-result"):
         probes.self_test(Mute())
 

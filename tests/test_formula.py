@@ -30,6 +30,9 @@ VALUES = {"a": 0.5, "b": 2.0, "name": 0.25, "min": 3.0}
         ("abs(-a) + floor(2.7) + ceil(2.1) + exp(0) + sqrt(4) + log(1)", 0.5 + 2 + 3 + 1 + 2 + 0),
         ("1e-2 + .5", 0.51),
         ("(100 - abs(b - a)) / 100", 0.985),
+        ("max(b) + min(a)", 2.5),
+        ("+".join(["a"] * 1500), 750),
+        ("floor(2.5) ^ ceil(1.5)", 4),
     ],
 )
 def test_values(text: str, expected: float) -> None:

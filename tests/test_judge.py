@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import JudgeServer, Script, completion, serving
+from judge_server import Drip, JudgeServer, Script, completion, serving
 
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards import judge as module
 from stateset.rl.rewards.failure import UnscorableError
-from stateset.rl.rewards.judge import Judge, Spent
+from stateset.rl.rewards.judge import Judge, number_of
+from stateset.rl.rewards.ledger import Spent
 
 SCHEMA = {"type": "object", "properties": {"result": {"type": "number"}}}
 GOOD = json.dumps({"steps": [], "result": 0.5})
+
+
+def given(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer as it is, where it has a number."""
+    number_of(answer)
+    return answer
 
 
 def judge(server: JudgeServer, tmp_path: Path, **settings: Any) -> Judge:
@@ -29,7 +36,7 @@ def ask(asked: Judge, *texts: str) -> Sequence[Any]:
     """The answers, or what was raised instead."""
 
     async def together() -> list[Any]:
-        questions = (asked.ask([{"role": "user", "content": text}], SCHEMA, {}) for text in texts)
+        questions = (asked.ask([{"role": "user", "content": text}], SCHEMA, {}, read=given) for text in texts)
         return await asyncio.gather(*questions, return_exceptions=True)
 
     return asyncio.run(together())
@@ -70,9 +77,9 @@ def test_a_busy_or_broken_endpoint_is_asked_again(tmp_path: Path, status: int) -
     [
         (lambda number, order: (500, {"error": "broken"}), "did not answer: InternalServerError", 5),
         (lambda number, order: (409, {"error": "conflict"}), "did not answer: ConflictError", 1),
-        (lambda number, order: 3.0, "did not answer: APITimeoutError", 1),
+        (lambda number, order: 3.0, "TimeoutError", 1),
         (lambda number, order: (200, b"<html>proxy</html>"), "did not answer: JSONDecodeError", 1),
-        (lambda number, order: (200, b'"text"'), "an empty answer", 1),
+        (lambda number, order: (200, b'"text"'), "cannot be read", 1),
         (lambda number, order: "sure, I would say 0.9", "no JSON object: 'sure", 1),
         (lambda number, order: "[0.9]", "no JSON object", 1),
         (lambda number, order: (200, completion(None, refusal="I cannot")), "refused: I cannot", 1),
@@ -180,3 +187,113 @@ def test_what_cannot_be_a_judge_is_refused() -> None:
     [error] = ask(Judge(), "one")
     assert isinstance(error, ConfigError)
     assert "no model" in str(error)
+
+
+def took(read: Any, written: Any) -> dict[str, Any]:
+    """A good answer that says what it took."""
+    return completion(GOOD) | {"usage": {"prompt_tokens": read, "completion_tokens": written}}
+
+
+@pytest.mark.parametrize(("name", "limit"), [("tokens", 3000), ("money", 0.003)])
+def test_an_endpoint_that_writes_more_than_it_may_ends_the_run_at_once(
+    tmp_path: Path, name: str, limit: float
+) -> None:
+    with serving(lambda number, order: (200, took(20, 5000))) as server:
+        settings = {f"max_{name}": limit, "max_output_tokens": 100, "price": (1.0, 1.0)}
+        asked = judge(server, tmp_path, **settings)
+        found = ask(asked, *map(str, range(8)))
+        assert len(server.orders) == 1, "until one answer has kept to its limit, they are asked one by one"
+        assert all(isinstance(error, RewardError) for error in found)
+        assert "does not keep to max_completion_tokens" in str(found[0])
+        assert asked.spent().tokens == 5020, "what it took is booked"
+
+
+@pytest.mark.parametrize("usage", [(-1_000_000, 5), (None, None), ("20", 5), (True, 1.5)])
+def test_odd_usage_is_the_worst_case(tmp_path: Path, usage: tuple[Any, Any]) -> None:
+    with serving(lambda number, order: (200, took(*usage))) as server:
+        asked = judge(server, tmp_path, max_tokens=10_000, max_output_tokens=100)
+        ask(asked, "one")
+        assert asked.spent().tokens >= 100
+
+
+def test_a_text_that_the_endpoint_refuses_is_unscored(tmp_path: Path) -> None:
+    refusal = (400, {"error": {"message": "management policy", "code": "content_filter"}})
+    nameless = (400, {"error": {"message": "no"}})
+
+    def script(number: int, order: dict[str, Any]) -> Any:
+        return {"bad": refusal, "odd": nameless}.get(order["messages"][0]["content"], GOOD)
+
+    with serving(script) as server:
+        found = ask(judge(server, tmp_path, concurrency=1), "bad", "fine", "odd", "good")
+    assert [isinstance(error, UnscorableError) for error in found] == [True, False, True, False]
+
+
+def test_a_reply_in_drops_ends_at_its_limit(tmp_path: Path) -> None:
+    with serving(lambda number, order: Drip(0.05)) as server:
+        [error] = ask(judge(server, tmp_path, timeout_seconds=0.5), "one")
+        assert "TimeoutError" in str(error)
+
+
+def test_equal_questions_at_the_same_time_are_one(tmp_path: Path) -> None:
+    with serving(lambda number, order: json.dumps({"steps": [], "result": number / 10})) as server:
+        found = ask(judge(server, tmp_path), *["one"] * 8)
+        assert found == [{"steps": [], "result": 0.1}] * 8
+        assert len(server.orders) == 1
+
+
+def test_what_no_reader_takes_is_asked_again(tmp_path: Path) -> None:
+    answers = ['{"result": null}', '{"result": 1' + "0" * 400 + "}", "[" * 5000, GOOD]
+    with serving(lambda number, order: answers[number - 1]) as server:
+        asked = judge(server, tmp_path)
+        found = [ask(asked, "one")[0] for _ in answers]
+    assert [isinstance(one, UnscorableError) for one in found] == [True, True, True, False]
+
+
+ODD = [{"choices": [{"message": None}]}, {"choices": None}, {"choices": 3}, [], "x", {"usage": {}}, {}]
+
+
+@pytest.mark.parametrize("body", ODD)
+def test_odd_replies_are_unscored(tmp_path: Path, body: Any) -> None:
+    with serving(lambda number, order: (200, body)) as server:
+        [error] = ask(judge(server, tmp_path), "one")
+    assert isinstance(error, UnscorableError), error
+
+
+def test_a_lone_surrogate_is_unscored(tmp_path: Path) -> None:
+    with serving(lambda number, order: GOOD) as server:
+        [error] = ask(judge(server, tmp_path), "\ud83d")
+    assert isinstance(error, UnscorableError)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_money": float("nan"), "price": (1, 1)},
+        {"price": (-1, 2)},
+        {"price": (1,)},
+        {"max_calls": -1},
+        {"max_calls": 1.5},
+        {"concurrency": 2.5},
+        {"timeout_seconds": float("inf")},
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"a judge's {next(iter(settings))} is"):
+        Judge(model="m", **settings)
+
+
+def test_only_sampling_parameters_reach_the_endpoint(tmp_path: Path) -> None:
+    with serving(lambda number, order: GOOD) as server:
+        asked = judge(server, tmp_path)
+        with pytest.raises(ConfigError, match="takes no messages, n"):
+            asyncio.run(asked.ask([], SCHEMA, {"n": 50, "messages": []}, read=given))
+        assert server.orders == []
+
+
+def test_a_ledger_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    with serving(lambda number, order: GOOD) as server:
+        asked = judge(server, tmp_path)
+        (tmp_path / "judge.sqlite").write_bytes(b"no database" * 100)
+        [error] = ask(asked, "one")
+    assert isinstance(error, RewardError)
+    assert "judge.sqlite cannot be used" in str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -232,7 +233,8 @@ def test_no_float_is_near_every_float(value: float) -> None:
 HOSTILE = [
     {"float": "0x1p99999"}, {"float": "x"}, {"float": 1}, {"int": "9" * 10_000}, {"int": None}, {},
     {"set": 1}, {"set": [{"dict": 1}]}, {"dict": [1]}, {"dict": [[1]]}, {"dict": [[{}, 1]]},
-    {"list": None, "set": []}, {"nothing": []}, [], [[]], 1.5, {"frozenset": [[]]}, {"dict": [[1, 2], [1, 2]]},
+    {"list": None, "set": []}, {"nothing": []}, [], [[]], 1.5, {"frozenset": [[]]},
+    {"dict": [[1, 2], [1, 2]]},
 ]  # fmt: skip
 
 
@@ -259,3 +261,42 @@ def test_a_hostile_frame_costs_its_answer_and_not_the_clock(sandbox: LinuxSandbo
     assert not same(outcome.frame, set(range(60_000)))
     assert time.process_time() - begun < 10  # took 42 s; takes 0.3 s
     assert call(sandbox, RIGHT, 1).value == 2
+
+
+ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 1
+
+
+def verdict(program: bytes, arch: int, number: int, second: int = 0) -> int:
+    """What a filter says of a call: an interpreter of the four instructions that it may have."""
+    data = struct.pack("<IIQQQ", number, arch, 0, 0, second)
+    steps = [struct.unpack("<HBBI", program[at : at + 8]) for at in range(0, len(program), 8)]
+    at, held = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            [held] = struct.unpack_from("<I", data, value)
+        elif code in (0x15, 0x35):
+            at += if_true if (held == value if code == 0x15 else held >= value) else if_false
+        else:
+            raise AssertionError(f"instruction {code:#x}")
+
+
+@pytest.mark.parametrize(("name", "arch", "fcntl"), [("x86_64", 0xC000003E, 72), ("aarch64", 0xC00000B7, 25)])
+def test_the_filter_lets_through_what_its_table_has_and_nothing_else(
+    name: str, arch: int, fcntl: int
+) -> None:
+    program, column = kernel.filter_program(name), ("x86_64", "aarch64").index(name)
+    allowed = {row[column] for row in kernel._ALLOWED.values()}
+    deadly = {row[column] for row in kernel._DEADLY.values()}
+    assert not allowed & deadly - {None}
+    for number in set(range(1000)) - {fcntl}:
+        expected = ALLOW if number in allowed else KILL if number in deadly else REFUSE
+        assert verdict(program, arch, number) == expected, number
+    let = [second for second in range(2000) if verdict(program, arch, fcntl, second) == ALLOW]
+    assert let == [0, 1, 2, 3, 1030]
+    assert verdict(program, arch, fcntl, 2**32 + 10) == REFUSE, "the kernel, too, takes 32 bits of it"
+    assert verdict(program, arch ^ 1, 0) == KILL
+    assert verdict(program, arch, 0x40000000) == KILL

@@ -44,6 +44,7 @@ class RewardCall:
         function: what is called.
         batched: takes all responses of a group at once.
         is_async: `function` is a coroutine function.
+        concurrency: how many of its coroutines run at a time; None: any number.
         bounds: the lowest and highest reward, or None.
         weights: of the reward's parts by name (its `weights` or `criteria`), or None.
 
@@ -61,6 +62,7 @@ class RewardCall:
         self._verify = make_verifier(verifier) if verifier is not None else None
         self.batched = "completions" in self._meanings.values()
         self.is_async = _is_async(self.function)
+        self.concurrency = getattr(reward, "concurrency", None)
         if "verified" in self._meanings.values() and verifier is None:
             raise ConfigError(
                 f"the reward `{self.name}` asks for `verified`, but there is no verifier: in Python, pass "

@@ -31,6 +31,8 @@ class _Combined(RewardFunction):
     def __init__(self, rewards: Mapping[str, Any], *given: Any, whole_group: bool = False) -> None:
         self._given = given
         self._calls = {name: RewardCall(reward) for name, reward in rewards.items()}
+        most = [call.concurrency for call in self._calls.values() if call.concurrency]
+        self.concurrency = min(most, default=None)
         waits = any(call.is_async for call in self._calls.values())
         if whole_group or any(call.batched for call in self._calls.values()):
             self.score_group = self._group_async if waits else self._group

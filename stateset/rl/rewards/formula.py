@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from stateset.rl.errors import ConfigError
 
@@ -19,11 +19,14 @@ _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|
 _FUNCTIONS: Mapping[
     str, tuple[Callable[..., float], int | None]
 ] = {  # and how many arguments; None: one or more
-    "min": (min, None),
-    "max": (max, None),
+    "min": (lambda *numbers: min(numbers), None),
+    "max": (lambda *numbers: max(numbers), None),
     "abs": (abs, 1),
-    "floor": (math.floor, 1),
-    "ceil": (math.ceil, 1),
+    "floor": (
+        lambda number: float(math.floor(number)),
+        1,
+    ),  # a float, of which a power overflows and never hangs
+    "ceil": (lambda number: float(math.ceil(number)), 1),
     "exp": (math.exp, 1),
     "sqrt": (math.sqrt, 1),
     "log": (math.log, 1),
@@ -57,7 +60,7 @@ class Formula:
             ArithmeticError, ValueError: a division by zero, a root of what has none, an overflow.
         """
         number = self._value(values)
-        if isinstance(number, complex) or not math.isfinite(number):
+        if not math.isfinite(number):
             raise ValueError(f"{self.text} is {number}")
         return float(number)
 
@@ -94,10 +97,10 @@ class Formula:
         return self._chain(self._signed, {"*": operator.mul, "/": operator.truediv})
 
     def _chain(self, part: Callable[[], Value], operations: Mapping[str, Callable[..., float]]) -> Value:
-        value = part()
+        first, rest = part(), []
         while self._peek() in operations:
-            value = _apply(operations[self._take()], value, part())
-        return value
+            rest.append((operations[self._take()], part()))
+        return _chained(first, rest) if rest else first
 
     def _signed(self) -> Value:
         if self._peek() not in ("-", "+"):
@@ -113,7 +116,7 @@ class Formula:
             return base
         self._take()
         self._deeper()
-        value = _apply(operator.pow, base, self._signed())
+        value = _apply(_power, base, self._signed())
         self._depth -= 1
         return value
 
@@ -159,6 +162,23 @@ class Formula:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise self._error("it is nested too deeply at {}")
+
+
+def _chained(first: Value, rest: Sequence[tuple[Callable[..., float], Value]]) -> Value:
+    def value(values: Mapping[str, float]) -> float:
+        found = first(values)
+        for operation, part in rest:
+            found = operation(found, part(values))
+        return found
+
+    return value
+
+
+def _power(base: float, exponent: float) -> float:
+    found = operator.pow(base, exponent)
+    if isinstance(found, complex):
+        raise ValueError(f"{base:g} ^ {exponent:g} is no real number")
+    return float(found)
 
 
 def _apply(function: Callable[..., float], *parts: Value) -> Value:

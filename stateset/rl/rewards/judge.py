@@ -2,8 +2,8 @@
 
 What a judge spent, and what it answered, stands in an SQLite file that all worker processes share and a
 resumed run finds again: a question is asked once. The worst case of a call is reserved before it is made, so
-that the budget is never passed. A refusal, a cut or malformed answer and an endpoint that is down leave a
-response unscored; a spent budget ends the run.
+that the budget is never passed; an endpoint that writes more than it was allowed ends the run at its first
+such answer. A refusal, a cut or malformed answer and an endpoint that is down leave a response unscored.
 """
 
 from __future__ import annotations
@@ -11,40 +11,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import random
-import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from stateset.rl.errors import ConfigError, MissingExtraError, RewardError
 from stateset.rl.rewards.failure import UnscorableError
+from stateset.rl.rewards.ledger import Ledger, Spent
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS spent (
-    id INTEGER PRIMARY KEY, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, money REAL NOT NULL
-);
-INSERT OR IGNORE INTO spent VALUES (1, 0, 0, 0.0);
-"""
-_LOCK_SECONDS = 60.0
 _MESSAGE_TOKENS = 16  # most that a chat template adds to a message
 _MILLION = 1_000_000
 _LONGEST_WAIT = 30.0
+SAMPLING = ("max_completions_tokens", "reasoning_effort", "seed", "temperature", "top_p")  # names in a grader
+_ABOUT_THE_TEXT = ("content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt")
+_ODD = (AttributeError, TypeError, ValueError, KeyError, ArithmeticError, RecursionError)  # of odd replies
 
 
-class Spent(NamedTuple):
-    """What calls cost."""
-
-    calls: int
-    tokens: int
-    money: float
-
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.calls - other.calls, self.tokens - other.tokens, self.money - other.money)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +42,8 @@ class Judge:
         model: its name there; None: the one that a grader names.
         base_url: of the endpoint; None: `OPENAI_BASE_URL`, else OpenAI's.
         api_key: None: `OPENAI_API_KEY`.
-        ledger: the file of what was spent and answered; each project has one.
+        ledger: the file of what was spent and answered; each project has one. A relative path is below the
+            folder from which the run is started, so start a resumed run from there, too.
         max_calls, max_tokens, max_money: the budget, of all runs of this project together; None: no limit.
         price: money for a million tokens of input, and of output.
         max_output_tokens: of one answer.
@@ -87,13 +75,23 @@ class Judge:
     remembers: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "price", tuple(self.price))
+        if len(self.price) != 2 or not all(0 <= number < math.inf for number in self.price):
+            raise ConfigError(
+                f"a judge's price is {self.price}: two numbers, for a million tokens of input and of output"
+            )
         if self.max_money is not None and max(self.price) <= 0:
             raise ConfigError(
                 "a judge's max_money needs its price: money for a million input and output tokens"
             )
-        for name in ("max_output_tokens", "timeout_seconds", "tries", "concurrency", "breaks_after"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"a judge's {name} is {getattr(self, name)}: give a number above 0")
+        whole = ("max_output_tokens", "tries", "concurrency", "breaks_after", "max_calls", "max_tokens")
+        for name in (*whole, "timeout_seconds", "max_money"):
+            given = getattr(self, name)
+            kind = int if name in whole else (int, float)
+            if given is None and name.startswith("max_"):
+                continue
+            if isinstance(given, bool) or not isinstance(given, kind) or not 0 < given < math.inf:
+                raise ConfigError(f"a judge's {name} is {given!r}: give a number above 0")
 
     async def ask(
         self,
@@ -102,21 +100,29 @@ class Judge:
         settings: Mapping[str, Any],
         *,
         nonce: str = "",
-    ) -> Mapping[str, Any]:
-        """The answer to messages as the JSON object that `schema` describes.
+        read: Callable[[Mapping[str, Any]], Answer],
+    ) -> Answer:
+        """What `read` makes of the answer, the JSON object that `schema` describes.
+
+        Of equal questions at the same time one is asked. An answer is remembered only where `read` takes it.
 
         Args:
             messages: `role` and `content` each.
             schema: JSON schema of an object.
             settings: `model` and sampling parameters, by their names in a grader.
             nonce: a random text in the messages, which makes no other question of them.
+            read: raises UnscorableError for what cannot be used.
 
         Raises:
             UnscorableError: refused, malformed, or the endpoint does not answer.
-            RewardError: the budget is spent, or the endpoint does not know the model or the key.
+            RewardError: the budget is spent or was passed by the endpoint, the endpoint does not know the
+                model or the key, or the ledger cannot be used.
+            ConfigError: no model, or a setting that is no sampling parameter.
             MissingExtraError: the `openai` package is not installed.
         """
         given = dict(settings)
+        if unknown := set(given) - {"model", *SAMPLING}:
+            raise ConfigError(f"a judge takes no {', '.join(sorted(unknown))}: use {', '.join(SAMPLING)}")
         order = {
             "model": self.model or given.pop("model", None),
             "messages": [dict(message) for message in messages],
@@ -130,20 +136,33 @@ class Judge:
             raise ConfigError("the judge has no model: give Judge(model=...)")
         said = json.dumps([self.base_url, order])
         said = said.replace(nonce, "") if nonce else said
-        question = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-        answer = self._known(question) if self.remembers else None
-        if answer is None:
-            async with _at_once(self):
-                answer = await self._asked(order)
-            _mapping(answer)  # what cannot be read is not remembered
-            if self.remembers:
-                self._remember(question, answer)
-        return _mapping(answer)
+        question = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        if not self.remembers:
+            return _read(await self._in_turn(order), read)
+        answer = self._ledger.answer(question)
+        if answer is not None:
+            return _read(answer, read)
+        asking = _state(self).asking
+        if question not in asking:
+            asking[question] = asyncio.ensure_future(self._in_turn(order))
+            asking[question].add_done_callback(lambda done: _forget(asking, question, done))
+        answer = await asyncio.shield(asking[question])  # others wait for it, too
+        found = _read(answer, read)
+        self._ledger.remember(question, answer)
+        return found
+
+    async def _in_turn(self, order: Mapping[str, Any]) -> str:
+        """Asks where there is a turn; until one answer has kept to its limit, one call at a time."""
+        state = _state(self)
+        async with state.turns:
+            if state.proven:
+                return await self._asked(order)
+            async with state.first:
+                return await self._asked(order)
 
     def spent(self) -> Spent:
         """What all calls have cost so far, those under way at their worst."""
-        with closing(self._open()) as ledger:
-            return Spent(*ledger.execute("SELECT calls, tokens, money FROM spent").fetchone())
+        return self._ledger.spent()
 
     async def _asked(self, order: Mapping[str, Any]) -> str:
         """The text of the answer; tries again where the endpoint is busy or broken."""
@@ -155,23 +174,29 @@ class Judge:
         for number in range(self.tries):
             reserved = self._reserve(order)
             try:
-                reply = await state.client.chat.completions.create(**order)
+                async with asyncio.timeout(self.timeout_seconds):  # the client's own is one of each read
+                    reply = await state.client.chat.completions.create(**order)
             except (openai.AuthenticationError, openai.NotFoundError, openai.BadRequestError) as error:
-                self._give_back(reserved)
+                self._ledger.give_back(reserved)
+                if isinstance(error, openai.BadRequestError) and (
+                    state.proven or error.code in _ABOUT_THE_TEXT
+                ):
+                    raise UnscorableError(f"the judge's endpoint refused this text: {error}"[:500]) from error
                 raise RewardError(f"the judge's endpoint refused the call: {error}") from error
             except openai.APIStatusError as error:
                 if error.status_code == 429:
-                    self._give_back(reserved)  # it was not computed
+                    self._ledger.give_back(reserved)  # it was not computed
                 if error.status_code != 429 and error.status_code < 500:
                     raise self._failed(state, error) from error
                 if number + 1 == self.tries:
                     raise self._failed(state, error) from error
                 await asyncio.sleep(_pause(number, error.response.headers.get("retry-after")))
                 continue
-            except (openai.APIError, ValueError) as error:  # no connection, no answer in time, no JSON
+            except (openai.APIError, TimeoutError, *_ODD) as error:  # no connection, too late, no JSON
                 raise self._failed(state, error) from error
             state.failures = 0
-            self._give_back(reserved - self._cost(getattr(reply, "usage", None), reserved))
+            self._settle(reserved, reply)
+            state.proven = True
             return _text(reply)
         raise AssertionError("the last try returns or raises")
 
@@ -180,10 +205,25 @@ class Judge:
         state.rests_until = time.monotonic() + self.rests_seconds
         return UnscorableError(f"the judge did not answer: {type(error).__name__} {error}"[:500])
 
-    def _cost(self, usage: Any, reserved: Spent) -> Spent:
-        if usage is None:
-            return reserved
-        return self._priced(usage.prompt_tokens, usage.completion_tokens)
+    def _settle(self, reserved: Spent, reply: Any) -> None:
+        """Book what the call took instead of its worst case, which stays where the reply does not say.
+
+        Raises:
+            RewardError: it took more than was reserved, with a budget in tokens or money.
+        """
+        usage = getattr(reply, "usage", None)
+        read, written = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+        if not (type(read) is int and type(written) is int and read >= 0 and written >= 0):
+            return
+        cost = self._priced(read, written)
+        self._ledger.give_back(reserved - cost)
+        limited = self.max_tokens is not None or self.max_money is not None
+        if limited and (cost.tokens > reserved.tokens or cost.money > reserved.money):
+            raise RewardError(
+                f"the judge's endpoint took {cost.tokens} tokens for a call of at most {reserved.tokens}: it "
+                "does not keep to max_completion_tokens, so no budget of tokens or money can hold there. "
+                "Give max_calls instead, or use another endpoint"
+            )
 
     def _priced(self, read: int, written: int) -> Spent:
         money = (read * self.price[0] + written * self.price[1]) / _MILLION
@@ -192,43 +232,15 @@ class Judge:
     def _reserve(self, order: Mapping[str, Any]) -> Spent:
         """Book the worst case: no token is shorter than a byte."""
         text = json.dumps([order["messages"], order["response_format"]], ensure_ascii=False)
-        read = len(text.encode()) + _MESSAGE_TOKENS * (len(order["messages"]) + 1)
+        read = len(text.encode("utf-8", "surrogatepass")) + _MESSAGE_TOKENS * (len(order["messages"]) + 1)
         worst = self._priced(read, order["max_completion_tokens"])
-        limits = (("calls", self.max_calls), ("tokens", self.max_tokens), ("money", self.max_money))
-        with closing(self._open()) as ledger, ledger:
-            ledger.execute("BEGIN IMMEDIATE")
-            held = Spent(*ledger.execute("SELECT calls, tokens, money FROM spent").fetchone())
-            for name, limit in limits:
-                used, more = getattr(held, name), getattr(worst, name)
-                if limit is not None and used + more > limit:
-                    raise RewardError(
-                        f"the judge's budget is spent: {used:g} of {limit:g} {name} are used, and the next "
-                        f"call may take {more:g}. Raise max_{name}, then resume the run"
-                    )
-            self._book(ledger, worst)
+        limits = {"calls": self.max_calls, "tokens": self.max_tokens, "money": self.max_money}
+        self._ledger.reserve(worst, limits)
         return worst
 
-    def _give_back(self, unused: Spent) -> None:
-        with closing(self._open()) as ledger, ledger:
-            self._book(ledger, Spent(0, 0, 0.0) - unused)
-
-    @staticmethod
-    def _book(ledger: sqlite3.Connection, cost: Spent) -> None:
-        ledger.execute("UPDATE spent SET calls = calls + ?, tokens = tokens + ?, money = money + ?", cost)
-
-    def _known(self, question: str) -> str | None:
-        with closing(self._open()) as ledger:
-            found = ledger.execute("SELECT answer FROM answers WHERE question = ?", (question,)).fetchone()
-        return None if found is None else str(found[0])
-
-    def _remember(self, question: str, answer: str) -> None:
-        with closing(self._open()) as ledger, ledger:
-            ledger.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (question, answer))
-
-    def _open(self) -> sqlite3.Connection:
-        ledger = sqlite3.connect(self.ledger, timeout=_LOCK_SECONDS, isolation_level=None)
-        ledger.executescript(_TABLES)
-        return ledger
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(Path(self.ledger))
 
 
 class _State:
@@ -247,7 +259,9 @@ class _State:
             raise RewardError(
                 f"the judge has no key: set OPENAI_API_KEY, or give api_key ({error})"
             ) from error
-        self.turns = asyncio.Semaphore(judge.concurrency)
+        self.turns, self.first = asyncio.Semaphore(judge.concurrency), asyncio.Lock()
+        self.asking: dict[str, asyncio.Future[str]] = {}
+        self.proven = False
         self.failures = 0
         self.rests_until = 0.0
 
@@ -262,8 +276,10 @@ def _state(judge: Judge) -> _State:
     return _states[key]
 
 
-def _at_once(judge: Judge) -> asyncio.Semaphore:
-    return _state(judge).turns
+def _forget(asking: dict[str, asyncio.Future[str]], question: str, done: asyncio.Future[str]) -> None:
+    del asking[question]
+    if not done.cancelled():
+        done.exception()  # whoever waits gets it; nobody may be left
 
 
 def _pause(number: int, asked: str | None) -> float:
@@ -273,20 +289,40 @@ def _pause(number: int, asked: str | None) -> float:
 
 
 def _text(reply: Any) -> str:
-    [choice, *_] = getattr(reply, "choices", None) or [None]
-    if choice is None or choice.message.refusal or not choice.message.content:
-        said = choice.message.refusal if choice is not None else ""
+    try:
+        [choice, *_] = reply.choices or [None]
+        message = choice.message if choice is not None else None
+        said, content = (message.refusal, message.content) if message is not None else (None, None)
+        cut = choice is not None and choice.finish_reason == "length"
+    except _ODD as error:
+        raise UnscorableError(f"the judge's reply cannot be read: {type(error).__name__} {error}") from error
+    if said or not content:
         raise UnscorableError(f"the judge refused: {said or 'an empty answer'}")
-    if choice.finish_reason == "length":
+    if cut:
         raise UnscorableError("the judge's answer was cut off: raise max_output_tokens")
-    return str(choice.message.content)
+    return str(content)
 
 
-def _mapping(answer: str) -> Mapping[str, Any]:
+def _read(answer: str, read: Callable[[Mapping[str, Any]], Answer]) -> Answer:
     try:
         found = json.loads(answer)
-    except ValueError:
+    except _ODD:
         found = None
     if not isinstance(found, Mapping):
         raise UnscorableError(f"the judge answered no JSON object: {answer[:200]!r}")
-    return found
+    try:
+        return read(found)
+    except _ODD as error:
+        raise UnscorableError(f"the judge's answer cannot be read: {answer[:200]!r}") from error
+
+
+def number_of(answer: Mapping[str, Any]) -> float:
+    """The `result` of an answer.
+
+    Raises:
+        UnscorableError: it is no finite number.
+    """
+    result = answer.get("result")
+    if isinstance(result, bool) or not isinstance(result, int | float) or not math.isfinite(result):
+        raise UnscorableError(f"the judge's result is {str(result)[:100]!r}, no number")
+    return float(result)

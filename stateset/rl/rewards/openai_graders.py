@@ -16,7 +16,7 @@ from typing import Any, Literal
 from stateset.rl.errors import ConfigError
 from stateset.rl.rewards.failure import UnscorableError, describe_failure
 from stateset.rl.rewards.formula import Formula
-from stateset.rl.rewards.judge import Judge
+from stateset.rl.rewards.judge import SAMPLING, Judge, number_of
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.rewards.similarity import similarity
 from stateset.rl.rewards.template import MissingValueError, Template
@@ -66,6 +66,7 @@ class OpenAIGrader(RewardFunction):
     ) -> None:
         self._given = grader, functions, judge, on_error
         self._on_error = on_error
+        self.concurrency = judge.concurrency if judge is not None else None
         if _field(grader, "type", str, "grader") != "multi":
             self._grades = {"grade": _build(grader, "grader", str(grader.get("name", "")), functions, judge)}
             self._formula = None
@@ -203,13 +204,10 @@ def _score_model(grader: Mapping[str, Any], where: str, judge: Judge) -> Grade:
     if not (isinstance(limits, Sequence) and len(limits) == 2 and all(map(_is_number, limits))):
         raise ConfigError(f"{where}.range is {limits!r}: give the lowest and the highest score")
     low, high = sorted(map(float, limits))
-    ask = _asking(grader, where, judge, {"type": "number"})
+    ask = _asking(grader, where, judge, {"type": "number"}, number_of)
 
     async def grade(values: Values) -> float:
-        result: Any = (await ask(values)).get("result")
-        if not _is_number(result):
-            raise UnscorableError(f"the model's result is {result!r}, no number")
-        return min(max(float(result), low), high)
+        return min(max(await ask(values), low), high)
 
     return grade
 
@@ -218,32 +216,40 @@ def _label_model(grader: Mapping[str, Any], where: str, judge: Judge) -> Grade:
     labels, passing = (_field(grader, name, list, where) for name in ("labels", "passing_labels"))
     if not set(passing) <= set(labels):
         raise ConfigError(f"{where}.passing_labels has labels that are not among `labels`")
-    ask = _asking(grader, where, judge, {"type": "string", "enum": labels})
 
-    async def grade(values: Values) -> float:
-        label = (await ask(values)).get("result")
+    def read(answer: Mapping[str, Any]) -> float:
+        label = answer.get("result")
         if label not in labels:
             raise UnscorableError(f"the model's label is {label!r}, none of {', '.join(map(str, labels))}")
         return float(label in passing)
 
-    return grade
+    return _asking(grader, where, judge, {"type": "string", "enum": labels}, read)
 
 
 def _asking(
-    grader: Mapping[str, Any], where: str, judge: Judge, result: Mapping[str, Any]
-) -> Callable[[Values], Awaitable[Mapping[str, Any]]]:
+    grader: Mapping[str, Any],
+    where: str,
+    judge: Judge,
+    result: Mapping[str, Any],
+    read: Callable[[Mapping[str, Any]], float],
+) -> Grade:
     """Asks the judge with the grader's messages for reasoning steps and a `result`, in this order."""
     messages = [
         (_field(_mapping(one, f"{where}.input"), "role", str, f"{where}.input"), _content(one, where))
         for one in _field(grader, "input", list, where)
     ]
-    settings = {"model": _field(grader, "model", str, where), **(grader.get("sampling_params") or {})}
+    sampling = _mapping(grader.get("sampling_params") or {}, f"{where}.sampling_params")
+    if unknown := set(sampling) - set(SAMPLING):
+        raise ConfigError(
+            f"{where}.sampling_params has {', '.join(sorted(unknown))}: {', '.join(SAMPLING)} go"
+        )
+    settings = {"model": _field(grader, "model", str, where), **sampling}
     step = _object(description={"type": "string"}, conclusion={"type": "string"})
     schema = _object(steps={"type": "array", "items": step}, result=dict(result))
 
-    async def ask(values: Values) -> Mapping[str, Any]:
+    async def ask(values: Values) -> float:
         filled = [{"role": role, "content": content.fill(values)} for role, content in messages]
-        return await judge.ask(filled, schema, settings)
+        return await judge.ask(filled, schema, settings, read=read)
 
     return ask
 

@@ -6,7 +6,6 @@ A judge that was not measured against labels, or was found unfit, is refused: se
 from __future__ import annotations
 
 import copy
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,8 +14,7 @@ from typing import Any
 
 from stateset.rl.manifest import fingerprint, to_json
 from stateset.rl.rewards.calibration import require_fit
-from stateset.rl.rewards.failure import UnscorableError
-from stateset.rl.rewards.judge import Judge
+from stateset.rl.rewards.judge import Judge, number_of
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.types import Score
 
@@ -71,6 +69,11 @@ class RubricReward(RewardFunction):
         self.passes_at, self.calibration, self.force = passes_at, calibration, force
 
     @property
+    def concurrency(self) -> int:
+        """Responses that are scored at a time; the time limit of one counts from there."""
+        return self.judge.concurrency
+
+    @property
     def rubric_hash(self) -> str:
         """Of the rubric and of how it is asked: a calibration holds for nothing else."""
         asked = [type(self).__qualname__, _FRAME, _REQUEST, _ANSWER, to_json(_SCHEMA)]
@@ -112,8 +115,6 @@ class RubricReward(RewardFunction):
             {"role": "system", "content": _FRAME.format(rubric=self.rubric, nonce=nonce)},
             {"role": "user", "content": asked.format(prompt=prompt, response=response, nonce=nonce)},
         ]
-        found = await self.judge.ask(messages, _SCHEMA, {"temperature": self.temperature}, nonce=nonce)
-        result: Any = found.get("result")
-        if isinstance(result, bool) or not isinstance(result, int | float) or not math.isfinite(result):
-            raise UnscorableError(f"the judge's result is {result!r}, no number")
-        return Score(total=min(max(float(result), 0.0), 1.0))
+        settings = {"temperature": self.temperature}
+        result = await self.judge.ask(messages, _SCHEMA, settings, nonce=nonce, read=number_of)
+        return Score(total=min(max(result, 0.0), 1.0))

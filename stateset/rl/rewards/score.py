@@ -114,7 +114,8 @@ class RewardScorer:
 
     def _replies(self, units: Sequence[Unit]) -> Iterator[Reply]:
         """One reply a unit, in order; ends with an error at the first broken contract."""
-        size = CONCURRENT_COROUTINES if self._call.is_async else 1
+        most = min(CONCURRENT_COROUTINES, self._call.concurrency or CONCURRENT_COROUTINES)
+        size = most if self._call.is_async else 1
         batches = [units[i : i + size] for i in range(0, len(units), size)]
         local = self._local
         answers = (local.run(batch) for batch in batches) if local else self._ask_workers(batches)

@@ -153,6 +153,14 @@ def filter_calls() -> None:
     name = machine()
     if name not in _AUDIT_ARCH:
         raise OSError(f"there is no table of system calls for {name}")
+    program = filter_program(name)
+    code = ctypes.create_string_buffer(program)
+    given = _Filter(len(program) // 8, ctypes.addressof(code))
+    _call("seccomp", _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))
+
+
+def filter_program(name: str) -> bytes:
+    """The filter for a processor, as the kernel's classic BPF: eight bytes an instruction."""
     column = list(_AUDIT_ARCH).index(name)
     checks = [
         (number, action)
@@ -171,12 +179,10 @@ def filter_calls() -> None:
     for number, action in checks:
         program += [_jump(0x15, 0, 1, number), _jump(0x06, 0, 0, action)]
     most = len(_FCNTL_MAY)
-    program += [_jump(0x15, 0, most + 2, _FCNTL[name]), _jump(0x20, 0, 0, _SECOND_ARGUMENT)]
+    program += [_jump(0x15, 0, most + 1, _FCNTL[name]), _jump(0x20, 0, 0, _SECOND_ARGUMENT)]
     program += [_jump(0x15, most - place, 0, may) for place, may in enumerate(_FCNTL_MAY)]
     program += [_jump(0x06, 0, 0, _ERRNO_EPERM), _jump(0x06, 0, 0, _ALLOW)]
-    code = ctypes.create_string_buffer(b"".join(program))
-    given = _Filter(len(program), ctypes.addressof(code))
-    _call("seccomp", _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))
+    return b"".join(program)
 
 
 def _jump(code: int, if_true: int, if_false: int, value: int) -> bytes:

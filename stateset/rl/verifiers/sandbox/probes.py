@@ -1,4 +1,4 @@
-"""Ten attempts to get out, tried on an executor before anything else runs in it. One success refuses it."""
+"""Eleven attempts to get out, tried on an executor before anything else; one success refuses it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ PROBES = {
     "read another process": "import os\ndef f(): return bool(open(f'/proc/{os.getppid()}/environ').read())",
     "read an installed package": f"def f(): return bool(open({_PACKAGE!r}).read())",
     "send signals by a file": "import fcntl\ndef f(): return fcntl.fcntl(4, fcntl.F_SETSIG, 9) == 0",
+    "make a call that no computation needs": "import os\ndef f(): return os.getpgid(0) > 0",
     "start a process": "import os\ndef f():\n    if os.fork() == 0: os._exit(0)\n    return True",
     "become a program": "import os\ndef f(): os.execv('/bin/true', ['true'])",
     "open a socket": "import socket\ndef f(): return bool(socket.socket())",
