@@ -31,14 +31,16 @@ Grader = Callable[[str, bool, bool, random.Random], str]
 
 def judging(grader: Grader) -> Script:
     """A script whose grader gets the answer, whether it is right, whether it comes first, and dice."""
-    asked: Counter[str] = Counter()
+    asked: Counter[tuple[str, bool]] = Counter()
 
     def script(number: int, order: dict[str, Any]) -> str:
         text = order["messages"][1]["content"]
         answer = text.split("<answer ", 1)[1].split(">\n", 1)[1].split("\n</answer")[0]
         first = text.startswith("<answer ")
-        asked[answer] += 1
-        return grader(answer, "refunded" in answer, first, random.Random(f"{answer} {asked[answer]}"))
+        asked[answer, first] += 1
+        return grader(
+            answer, "refunded" in answer, first, random.Random(f"{answer} {first} {asked[answer, first]}")
+        )
 
     return script
 
