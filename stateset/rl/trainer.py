@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
 from stateset.rl.config.schema import Config
+from stateset.rl.course import Course
 from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
@@ -42,8 +42,8 @@ from stateset.rl.tracking.measure import measure
 from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import refuse_occupied
 from stateset.rl.tracking.tracker import Tracker
-from stateset.rl.types import StepMetrics, Task
-from stateset.rl.warm_start import load_examples, warm_start
+from stateset.rl.types import RolloutGroup, StepMetrics, Task
+from stateset.rl.warm_start import load_examples
 
 _NONE = """there is no {} to train with. Give both, here or to train():
     GRPOTrainer(
@@ -100,6 +100,7 @@ class GRPOTrainer:
         self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), ""
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
+        self.examples: list[RolloutGroup] = []
         refuse_untrainable(self.given_model, self.config)
         for reward in (reward_function, eval_reward_function):
             if reward is not None:
@@ -152,39 +153,20 @@ class GRPOTrainer:
                 config, tasks, self.state, self.policy, self.engine, self.scorer, self.recorder
             )
             keeper = Keeper(config, self.policy, self.engine, self.learner, self.state, self.recorder)
-            self._loop(keeper, stack.enter_context(StopRequest()))
+            course = Course(
+                keeper=keeper, sampler=self.sampler, held_out=self.held_out, scorer=self.eval_scorer,
+                examples=self.examples, total_steps=self.plan.total_steps,
+            )  # fmt: skip
+            course.run(self._advance, stack.enter_context(StopRequest()))
             keeper.finish()
         self.model.run_dir = self.run_path
         return self.model
 
-    def _loop(self, keeper: Keeper, stop: StopRequest) -> None:
-        """Steps in data order, with evaluations and checkpoints between them."""
-        state, config, total = self.state, self.config, self.plan.total_steps
-        deadline = time.monotonic() + self.recorder.limit_seconds
-        if config.warm_start is not None and not state.warm_start:
-            if state.call:
-                raise ConfigError(
-                    "the warm start of this trainer was cut off, and its weights are half trained: make "
-                    "another GRPOTrainer with another output_dir"
-                )
-            warm_start(self.examples, keeper, stop)
-        eval_hash = tasks_fingerprint(self.held_out, self.eval_scorer.name)
-        if state.eval_hash != eval_hash:  # what `best` was measured with is another thing now
-            state.eval_hash, state.best_reward = eval_hash, None
-            keeper.evaluate(self.held_out, self.eval_scorer)
-        last = state.call_step >= total or self.sampler.exhausted or not self.recorder.limit_seconds
-        while not last:
-            metrics = self.step(self.sampler.next_tasks())
-            confirm(self.doubt, metrics)
-            if self.on_step is not None:
-                self.on_step(metrics)
-            last = state.call_step >= total or self.sampler.exhausted or time.monotonic() >= deadline
-            if last or state.step % config.eval_every == 0:
-                keeper.evaluate(self.held_out, self.eval_scorer)
-            if last or stop.number or state.step % config.save_every == 0:
-                keeper.save_checkpoint()
-            if stop.number and not last:
-                raise keeper.stopped(stop.number)
+    def _advance(self) -> None:
+        metrics = self.step(self.sampler.next_tasks())
+        confirm(self.doubt, metrics)
+        if self.on_step is not None:
+            self.on_step(metrics)
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
         """One training step on these tasks: sample, score, compare within the group, reinforce, measure."""
