@@ -67,9 +67,14 @@ _FILLER = STOPWORDS | word_set(
 VAGUE_VERBS = word_set("resolve process fix correct update complete confirm apply arrange", stem)
 
 
-def specific(clause: str, verb: str) -> bool:
-    """Whether a normalised clause names something besides its verb and words that fit every ticket."""
-    return any(
+def specific(prompt: str, clause: str, verb: str) -> bool:
+    """Whether a normalised clause says what was done: to something, or just what the prompt asked for.
+
+    "I've cancelled it" does what "please cancel" asks; where the prompt has "cancelled", it only repeats it.
+    """
+    said = words(prompt)
+    asked = verb not in said and stem(verb) in map(stem, said) and stem(verb) not in VAGUE_VERBS
+    return asked or any(
         word not in _FILLER and stem(word) != stem(verb) and (len(word) > 2 or word.isdigit())
         for word in words(clause)
     )

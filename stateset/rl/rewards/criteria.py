@@ -163,13 +163,13 @@ def _strength(prompt: str, sentence: str) -> float:
     acted = [
         value * (_VAGUE if verb in concrete.VAGUE_VERBS and not news else 1.0)
         for clause in clauses
-        for verb, value in _acts(clause)
+        for verb, value in _acts(prompt, clause)
     ]
     happens = news and any(concrete.EVENT.search(one) and not text.negated(one) for one in clauses)
     return max([*acted, 0.8 if happens else 0.6 if news and len(text.words(sentence)) > 2 else 0.0])
 
 
-def _acts(clause: str) -> Iterator[tuple[str, float]]:
+def _acts(prompt: str, clause: str) -> Iterator[tuple[str, float]]:
     """The acts of a clause, as stems of their verbs, with how much each is worth; negated ones are none."""
     found = [
         (cues.STARTED, _is_done, 1.0),
@@ -182,7 +182,7 @@ def _acts(clause: str) -> Iterator[tuple[str, float]]:
     for cue, fits, value in found:
         for match in cue.finditer(clause):
             verb = match["verb"]
-            whole = fits(verb) and clause.count(" ") >= 2 and concrete.specific(clause, verb)
+            whole = fits(verb) and clause.count(" ") >= 2 and concrete.specific(prompt, clause, verb)
             if whole and not text.negated(clause[: match.end("verb")]):
                 yield text.stem(verb), value
 

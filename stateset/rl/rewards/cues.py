@@ -20,9 +20,9 @@ TOLD = re.compile(
     r"(?P<verb>[a-z]+) (?:[a-z0-9']+ ){0,6}?"
     r"(?:the|your|our|on|to|in|into|under|it|this|a|an|with|from|for|at)\b"
 )
-SHORT = re.compile(
-    r"^(?:done )?(?:[a-z0-9]+ ){0,3}(?P<verb>[a-z]+ed|sent)\b"
-)  # "new lamp ordered, ships today"
+SHORT = re.compile(  # "new lamp ordered, ships today", but not what can or may be ordered
+    r"^(?:done )?(?:(?!can |may |must )[a-z0-9]+ ){0,3}(?P<verb>[a-z]+ed|sent)\b"
+)
 OFFERED = re.compile(rf"\b(?:(?:i|we) can|let me|let's|(?:glad|happy) to) {_ADVERBS}{_VERB}")
 DEFERRED = re.compile(r"^(?:if|once|when|unless|as soon as|in case)\b")
 ACTIONS = word_set(

@@ -11,7 +11,7 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.rewards import criteria
 from stateset.rl.rewards.criteria import CRITERIA, Criterion
 from stateset.rl.rewards.reward import RewardFunction
-from stateset.rl.rewards.text import own_words
+from stateset.rl.rewards.text import own_words, texts
 from stateset.rl.types import Score
 
 
@@ -107,7 +107,7 @@ class CustomerSatisfactionReward(RewardFunction):
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
         """Return the weighted sum, with each criterion as a part."""
-        own = own_words(_conversation(context), response) if context.get("messages") else 1.0
+        own = own_words(_conversation(context), response) if _conversation(context) else 1.0
         parts = {name: own * self.functions[name](prompt, response, context) for name in self.weights}
         return Score(total=sum(weight * parts[name] for name, weight in self.weights.items()), parts=parts)
 
@@ -134,9 +134,10 @@ def evaluate_response(
 
 
 def _conversation(context: Mapping[str, Any]) -> str:
-    """All that the messages say, the system's policy included."""
+    """All that the messages and the column `policy` say."""
     messages = context.get("messages") or []
-    return "\n".join(str(m.get("content", "")) for m in messages if isinstance(m, Mapping))
+    said = [str(m.get("content", "")) for m in messages if isinstance(m, Mapping)]
+    return "\n".join([*said, *texts(context.get("policy"))])
 
 
 def _question(context: Mapping[str, Any]) -> str:

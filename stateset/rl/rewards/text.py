@@ -45,6 +45,7 @@ _GLUE = word_set(
     """
 )
 _LOOSE_RUN = 8  # words in a row without glue
+_LIST_ITEM = 3  # words of what may be an item of a list
 
 STOPWORDS = _GLUE | word_set(
     """
@@ -103,7 +104,8 @@ def substance(prompt: str, response: str) -> float:
 
     0 if empty, repetitive, a copy of the prompt or loose keywords: the product of how many word triples are
     distinct (0 at 40 %, 1 at 80 %; single words in a reply of up to five), `own_words`, and the share of
-    words outside long runs without an article, preposition or other function word. Ordinary English scores 1.
+    words outside long runs and lists without an article, preposition or other function word. Ordinary English
+    scores 1.
     """
     tokens = words(response)
     if not tokens:
@@ -122,14 +124,22 @@ def own_words(prompt: str, response: str) -> float:
 
 
 def _prose(response: str) -> float:
-    """Share of words outside long unpunctuated runs without a function word."""
+    """Share of words outside long runs without a function word."""
     total = loose = 0
-    for clause in (clause for sentence in sentences(response) for clause in clauses(sentence)):
-        for is_glue, run in groupby(clause.split(), _GLUE.__contains__):
+    for part in _unlisted(response):
+        for is_glue, run in groupby(part.split(), _GLUE.__contains__):
             length = len(list(run))
             total += length
             loose += length if not is_glue and length >= _LOOSE_RUN else 0
     return 1.0 - loose / total if total else 0.0
+
+
+def _unlisted(response: str) -> Iterator[str]:
+    """The clauses; short ones in a row are one, so that commas and full stops make no prose of keywords."""
+    every = [clause for sentence in sentences(response) for clause in clauses(sentence)]
+    for short, run in groupby(every, lambda clause: len(clause.split()) <= _LIST_ITEM):
+        parts = list(run)
+        yield from [" ".join(parts)] if short else parts
 
 
 def _ngrams(tokens: Sequence[str], size: int) -> list[tuple[str, ...]]:
