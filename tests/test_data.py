@@ -170,7 +170,10 @@ def test_messages():
         ([{"role": "user", "content": "x", "tool_calls": [1]}], "`prompt[0]` has unknown `tool_calls`"),
         (["hi"], "`prompt[0]` must be a mapping"),
         ([{"role": "user", "content": " "}], "no user message with text"),
-        ([{"role": "user", "content": "\ud800"}], "`prompt[0]` holds half a surrogate pair at character 1"),
+        (
+            [{"role": "user", "content": "\ud800"}],
+            "`prompt.0.content` holds half a surrogate pair at character 1",
+        ),
         ([], "no user message with text"),
         (" \n", "`prompt` is empty"),
         ("a\ud800", "`prompt` holds half a surrogate pair at character 2"),
@@ -209,7 +212,7 @@ def test_all_bad_lines_are_counted_and_five_are_shown(write):
     shown = refusal(write("tickets.jsonl", "\n".join(lines))).splitlines()
     assert shown[0] == "tickets.jsonl: 7 rows cannot be used:"
     assert shown[1].startswith("  tickets.jsonl:2: not valid JSON (")
-    assert shown[1].endswith('): {"prompt": "x",}')
+    assert shown[1].endswith('); correct or remove the line: {"prompt": "x",}')
     assert [line.split(":")[1] for line in shown[2:6]] == ["3", "4", "5", "6"]
     assert shown[6:] == ["  ... and 2 more"]
 
@@ -226,7 +229,7 @@ def test_long_broken_lines_are_cut(write):
         ("a.json", "[]", "a.json: no rows"),
         ("a.csv", "prompt\n", "a.csv: no rows"),
         ("a.jsonl", b'{"prompt": "ok"}\n{"prompt": "caf\xe9"}', "a.jsonl:2: not UTF-8 (byte 0xe9)"),
-        ("a.csv", "prompt\nhi\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("a.csv", "prompt\nhi\n".encode("utf-16"), "the file is UTF-16 or UTF-32; save it as UTF-8"),
         ("a.jsonl", "[" * 100_000, "a.jsonl:1: not valid JSON"),
         ("a.json", '{"prompt": "x"}\n{"prompt": "y"}', "a.json:2: not valid JSON (Extra data at column 1)"),
         ("a.json", '{"prompt": "x"}', "expected a list of rows, found dict"),

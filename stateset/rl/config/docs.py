@@ -43,7 +43,7 @@ config.notices  # sentences about settings that do something else than they seem
 
 **Nothing is ignored.** An unknown key is an error that names the nearest one and its line. So is a key
 that has no effect without another one; if a later layer switched it off, it is reported instead. The
-same key twice in a file, and YAML aliases, are errors.
+same key twice in a file, and YAML aliases and tags, are errors.
 
 **Paths.** `dataset`, `eval_dataset` and `output_dir` in a file are relative to the file's folder, and
 so is `model` where a folder of that name exists there (otherwise it is a hub id). In an override or in

@@ -38,6 +38,7 @@ from stateset.rl.errors import ConfigError
 
 PROFILES = Path(__file__).parent / "profiles"
 _OVERRIDE = "override"
+_SHOWN = 200  # characters of a value in a message
 _DATA_KEYS = ("dataset", "eval_dataset", "warm_start.rows")
 _PATH_KEYS = (*_DATA_KEYS, "output_dir")
 
@@ -270,8 +271,11 @@ def _parse_override(text: str) -> list[Entry]:
         raise ConfigError(f"override `{text}` is not key=value; write for example `batch_size=8`.")
     try:
         return flatten({path.strip(): parse_scalar(value)}, _OVERRIDE)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"override `{text}`: the value is not valid YAML; put it in quotes.") from error
+    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(
+            f"override `{text[:_SHOWN]}`: the value is not valid YAML ({reason[:_SHOWN]}); put it in quotes."
+        ) from error
 
 
 def _absolute_paths(layer: dict[str, Entry], folder: Path) -> dict[str, Entry]:
@@ -343,4 +347,6 @@ def _explain(entry: Entry, key: str, message: str) -> str:
     outer, _, inner = key.partition(".")
     fields = WarmStart.model_fields if inner else Config.model_fields
     sentence = fields[inner or outer].description
-    return f"{entry.where}: `{entry.path}` is {entry.value!r}: {message}. {key}: {sentence}"
+    shown = repr(entry.value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return f"{entry.where}: `{entry.path}` is {shown}: {message}. {key}: {sentence}"

@@ -109,7 +109,7 @@ class Config(BaseModel):
     )
     objective: str | None = Field(None, description="The goal in your words, shown in report and model card.")
     output_dir: Name | None = Field(None, description="Folder of the run; null: `runs/<time>`.")
-    seed: NonNegativeInt = Field(0, description="Seed of data order and sampling.")
+    seed: NonNegativeInt = Field(0, lt=2**63, description="Seed of data order and sampling.")
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the model runs; auto takes cuda, then mps (untested), then cpu."

@@ -8,12 +8,14 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from stateset.rl.data.json_text import NotJSONError, parse_json
 from stateset.rl.data.rows import Row
 from stateset.rl.errors import DataError, MissingExtraError
+
+_SHOWN = 60  # characters of a line that cannot be read
 
 
 def read_rows(path: Path, label: str) -> Iterator[Row]:
@@ -48,7 +50,7 @@ def _read_text(path: Path, label: str) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{label}: the file is UTF-16; save it as UTF-8.")
+        raise DataError(f"{label}: the file is UTF-16 or UTF-32; save it as UTF-8.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -64,23 +66,32 @@ def _read_jsonl(path: Path, label: str) -> Iterator[Row]:
             continue
         where = f"{label}:{number}"
         try:
-            yield Row(json.loads(line), where)
-        except (ValueError, RecursionError) as error:
-            shown = line.strip() if len(line) <= 60 else f"{line.strip()[:60]}..."
-            yield Row(None, where, f"not valid JSON ({_json_reason(error)}): {shown}")
+            yield Row(parse_json(line), where)
+        except NotJSONError as error:
+            yield Row(None, where, f"not valid JSON ({error}); {_remedy(line)}: {_shown(line)}")
 
 
-def _json_reason(error: ValueError | RecursionError) -> str:
-    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+def _remedy(line: str) -> str:
+    if "\x00" in line:
+        return "it holds NUL bytes, as a half-written or a UTF-16 file does: correct or remove the line"
+    if "\r" in line.rstrip():
+        return "lines end with CR alone: save the file with LF"
+    return "correct or remove the line"
+
+
+def _shown(line: str) -> str:
+    start = line.strip()[:_SHOWN]
+    visible = "".join(character if character.isprintable() else "\ufffd" for character in start)
+    return f"{visible}..." if len(line.strip()) > _SHOWN else visible
 
 
 def _read_json(path: Path, label: str) -> Iterator[Row]:
     try:
-        rows = json.loads(_read_text(path, label))
-    except (ValueError, RecursionError) as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        rows = parse_json(_read_text(path, label))
+    except NotJSONError as error:
+        line = f":{error.line}" if error.line else ""
         raise DataError(
-            f"{label}{line}: not valid JSON ({_json_reason(error)}). With one row a line, name it .jsonl."
+            f"{label}{line}: not valid JSON ({error}); correct it there. With one row a line, name it .jsonl."
         ) from error
     if not isinstance(rows, list):
         raise DataError(

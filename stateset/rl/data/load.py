@@ -7,6 +7,7 @@ file, line and reason. The formats are read in `files.py`, one row is checked in
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -103,7 +104,8 @@ def _duplicate_ids(tasks: list[Task]) -> Iterator[str]:
     first: dict[str, Task] = {}
     for task in tasks:
         if task.id in first:
-            yield f"{task.source}: id '{task.id}' is also that of {first[task.id].source}; make ids unique."
+            shown, other = reprlib.repr(task.id), first[task.id].source
+            yield f"{task.source}: id {shown} is also that of {other}; make ids unique."
         elif task.id:
             first[task.id] = task
 

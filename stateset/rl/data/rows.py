@@ -1,12 +1,15 @@
 """One row into one task, or the reason why not.
 
 Columns: `prompt` (text or a list of messages), optional `id`, `answer`, `difficulty`, `context` (a mapping).
-Every other column joins the context. An empty or NaN `id`, `answer` or `difficulty` counts as not given.
+Every other column joins the context. An empty or NaN `id`, `answer` or `difficulty` counts as not given. No
+text of a row may hold a NUL or half a surrogate pair, and nothing in it lies deeper than a copy can follow.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +18,7 @@ from stateset.rl.types import Message, Task
 
 ROLES = ("system", "user", "assistant", "tool")
 COLUMNS = ("id", "prompt", "answer", "difficulty", "context")
+_DEPTH = 50  # of lists and mappings in a row
 _PROMPT_LIKE = (
     "question",
     "query",
@@ -53,6 +57,7 @@ def task_from_row(row: Row) -> Task:
         raise DataError(
             f"{row.where}: a row is a mapping from column names to values, not {type(row.value).__name__}."
         )
+    _check_texts(row, row.value)
     return Task(
         id=_label(row, "id") or "",
         prompt=_prompt(row),
@@ -74,6 +79,8 @@ def _label(row: Row, column: str) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(f"{row.where}: `{column}` must be text or a number, not {type(value).__name__}.")
+    if isinstance(value, float) and math.isinf(value):
+        raise DataError(f"{row.where}: `{column}` is {value}, which is no number; correct it.")
     return str(value)
 
 
@@ -102,15 +109,13 @@ def _prompt(row: Row) -> str | tuple[Message, ...]:
         raise DataError(_no_prompt(row))
     prompt = row.value["prompt"]
     if isinstance(prompt, str):
-        _check_text(row, "prompt", prompt)
         if not prompt.strip():
             raise DataError(f"{row.where}: `prompt` is empty; give the text that the model answers.")
         return prompt
     if isinstance(prompt, Sequence) and not isinstance(prompt, bytes):
         return _messages(row, prompt)
-    raise DataError(
-        f"{row.where}: `prompt` must be text or a list of messages, not {type(prompt).__name__} ({prompt!r})."
-    )
+    shown = f"{type(prompt).__name__} ({reprlib.repr(prompt)})"
+    raise DataError(f"{row.where}: `prompt` must be text or a list of messages, not {shown}.")
 
 
 def _no_prompt(row: Row) -> str:
@@ -119,7 +124,8 @@ def _no_prompt(row: Row) -> str:
         name for name in _PROMPT_LIKE if name in columns
     ]
     hint = f"rename `{near[0]}` to `prompt`" if near else "name the column with the question `prompt`"
-    return f"{row.where}: no `prompt`; {hint} (columns found: {', '.join(columns) or 'none'})."
+    found = ", ".join(columns)[:200] or "none"
+    return f"{row.where}: no `prompt`; {hint} (columns found: {found})."
 
 
 def _messages(row: Row, prompt: Sequence[Any]) -> tuple[Message, ...]:
@@ -139,23 +145,46 @@ def _message(row: Row, index: int, message: Any) -> Message:
         raise DataError(f"{row.where}: `{name}` must be a mapping with `role` and `content`.")
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
-        raise DataError(f"{row.where}: `{name}` has role {role!r}; use one of {', '.join(ROLES)}.")
+        raise DataError(
+            f"{row.where}: `{name}` has role {reprlib.repr(role)}; use one of {', '.join(ROLES)}."
+        )
     if not isinstance(content, str):
         raise DataError(f"{row.where}: `{name}` has content of type {type(content).__name__}; give text.")
     extra = [key for key, value in message.items() if key not in ("role", "content") and value is not None]
     if extra:
         raise DataError(
-            f"{row.where}: `{name}` has unknown `{extra[0]}`; a message is `role` and `content` only."
+            f"{row.where}: `{name}` has unknown `{extra[0]:.60}`; a message is `role` and `content` only."
         )
-    _check_text(row, name, content)
     return Message(role=role, content=content)
 
 
+def _check_texts(row: Row, value: Any, name: str = "", depth: int = 0) -> None:
+    if isinstance(value, str):
+        _check_text(row, name, value)
+    if not isinstance(value, Mapping | list | tuple):
+        return
+    if depth > _DEPTH:
+        raise DataError(
+            f"{row.where}: `{name[:60]}` is nested more than {_DEPTH} deep; flatten it, or give it as text."
+        )
+    for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+        path = f"{name}.{key}" if name else str(key)
+        if isinstance(key, str):
+            _check_text(row, path, key)
+        _check_texts(row, inner, path, depth + 1)
+
+
 def _check_text(row: Row, name: str, text: str) -> None:
+    shown = ascii(name[:60])[1:-1]
+    if (place := text.find("\x00")) >= 0:
+        raise DataError(
+            f"{row.where}: `{shown}` holds a NUL at character {place + 1}, where many programs end a text; "
+            "remove it."
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{row.where}: `{name}` holds half a surrogate pair at character {error.start + 1}, "
+            f"{row.where}: `{shown}` holds half a surrogate pair at character {error.start + 1}, "
             "which no tokenizer takes; correct that character."
         ) from error

@@ -14,12 +14,14 @@ from typing import Any
 
 from stateset.rl.config.dialects.interpolation import scalar
 from stateset.rl.config.dialects.table import Entry
+from stateset.rl.config.text_file import read_text
 from stateset.rl.errors import ConfigError
 
 SUFFIXES = (".sh", ".bash", ".txt", ".args")
 _WORD = re.compile(r"\+{0,2}([A-Za-z_][\w@/]*(?:\.[\w@/]+)+)=(.*)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(\S.*)?")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+_LONGEST = 10_000  # characters that variables may make of a word
 _PAIRS = ("betas", "range", "low_high", "threshold")  # flags of two numbers end so
 
 
@@ -27,18 +29,17 @@ def read_flags(file: Path) -> list[Entry]:
     """List the settings in a script, each with its line.
 
     Raises:
-        ConfigError: the file cannot be read, or a setting stands there twice with two values.
+        ConfigError: the file cannot be read, a setting stands there twice with two values, or variables
+            grow without end.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror}). Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not a text file. Give the script or the flags.") from error
     entries: dict[str, Entry] = {}
     variables = {"HOME": "~"}
-    for number, line in enumerate(lines, 1):
-        for path, value in _settings(line, variables):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        try:
+            settings = list(_settings(line, variables))
+        except ValueError as error:
+            raise ConfigError(f"{file.name}:{number}: {error}. Write the value itself.") from error
+        for path, value in settings:
             entry = Entry(path, value, f"{file.name}:{number}")
             first = entries.setdefault(path, entry)
             if first.value != value:
@@ -88,4 +89,7 @@ def _replaced(text: str, variables: dict[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         return variables.get(found.group(1) or found.group(2), found.group(0))
 
-    return _VARIABLE.sub(value, text)
+    replaced = _VARIABLE.sub(value, text)
+    if len(replaced) > max(_LONGEST, len(text)):  # a few lines `B=$A$A` would make gigabytes
+        raise ValueError(f"variables make a text of {len(replaced)} characters")
+    return replaced

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stateset.rl.data.json_text import NotJSONError, parse_json
 from stateset.rl.data.rejected import Rejected
 from stateset.rl.errors import DataError
 
@@ -48,10 +48,11 @@ def documents(path: Path, lists: tuple[str, ...]) -> Iterator[Document | Rejecte
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; export it as JSON in UTF-8.") from error
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        whole = parse_json(text)
+    except NotJSONError as error:
         if text.count("\n") == 0 or not text.lstrip().startswith("{"):
-            raise DataError(f"{path}: not valid JSON ({error}); export it again.") from error
+            line = f":{error.line}" if error.line else ""
+            raise DataError(f"{path}{line}: not valid JSON ({error}); export it again.") from error
         yield from _lines(text, path.name, lists)
         return
     yield from _whole(whole, path.name, lists)
@@ -62,10 +63,9 @@ def _lines(text: str, file: str, lists: tuple[str, ...]) -> Iterator[Document | 
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            yield Rejected(file=file, line=number, reason=f"not valid JSON ({reason})")
+            value = parse_json(line)
+        except NotJSONError as error:
+            yield Rejected(file=file, line=number, reason=f"not valid JSON ({error})")
             continue
         if not isinstance(value, dict):
             yield Rejected(file=file, line=number, reason=f"an object was expected, not {_kind(value)}")
