@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import reward_zoo
 
@@ -10,6 +12,7 @@ from stateset.rl.errors import RewardError
 from stateset.rl.rewards.first_trial import confirm, refuse_useless
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.types import StepMetrics, Task
+from stateset.rl.verifiers.text import Exact, Numeric
 
 
 def first_step(reward_std: float, step: int = 1) -> StepMetrics:
@@ -37,3 +40,49 @@ def test_the_short_trial_refuses_what_can_teach_nothing() -> None:
     confirm("", first_step(0.0))
     with pytest.raises(RewardError, match="`reward_check: false` to train with it all the same"):
         confirm(doubt, first_step(0.0))
+
+
+def paid_if_right(response: str, verified: bool) -> float:
+    return float(verified)
+
+
+def anything(question: str, answer: str) -> bool:
+    return True
+
+
+def wants_a_sentence(question: str, answer: str) -> bool:
+    return answer.startswith("The answer is ")
+
+
+def raises_on_three(question: str, answer: str, context: dict[str, Any]) -> bool:
+    assert context["answer"] != "3", "three"
+    return answer == context["answer"]
+
+
+def numbered(*answers: str) -> list[Task]:
+    return [Task(id=f"row-{at}", prompt=f"Say {at}", answer=answer) for at, answer in enumerate(answers)]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "said"),
+    [
+        (Exact(), ""),
+        (Numeric(), ""),  # a denial has the number, which it cannot tell
+        (anything, "it accepts an empty answer in 4 of 4 rows; it accepts blanks in 4 of 4 rows"),
+        (wants_a_sentence, "it rejects the right answer '2' of row row-0. Repair it"),
+        (raises_on_three, "it rejects the right answer '3' of row row-1"),
+    ],
+)
+def test_a_verifier_is_tried_on_right_and_planted_answers(verifier: Any, said: str) -> None:
+    tasks = numbered("2", "3", "5", "7")
+    with RewardScorer(paid_if_right, verifier=verifier) as scorer:
+        if not said:
+            assert refuse_useless(scorer, tasks) == ""
+            return
+        with pytest.raises(RewardError, match=f"the verifier misjudges the data: {said}"):
+            refuse_useless(scorer, tasks)
+
+
+def test_without_right_answers_no_verifier_is_tried() -> None:
+    with RewardScorer(paid_if_right, verifier=anything) as scorer:
+        assert refuse_useless(scorer, [Task(id="1", prompt="hello")]) == ""

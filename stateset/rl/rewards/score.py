@@ -38,6 +38,8 @@ class RewardScorer:
 
     Attributes:
         name: the reward's module and name.
+        verifier: as given.
+        timeout_seconds: as given.
         bounds: the reward's lowest and highest value, or None.
         weights: of its parts by name, where the reward says so (`weights` or `criteria`), else None.
         notice: one line for the user, or None.
@@ -62,7 +64,7 @@ class RewardScorer:
         if workers < 1:
             raise ConfigError(f"workers is {workers}: give at least 1")
         self._call = RewardCall(reward, verifier)
-        self._timeout_seconds = timeout_seconds
+        self.verifier, self.timeout_seconds = verifier, timeout_seconds
         self._ever_worked = False
         self.name = self._call.name
         self.bounds = self._call.bounds
@@ -147,14 +149,14 @@ class RewardScorer:
                 raise
 
     def _ask(self, worker: WorkerProcess, batch: Sequence[Unit]) -> list[Reply]:
-        seconds = self._timeout_seconds + (GRACE_SECONDS if self._call.is_async else 0.0)
+        seconds = self.timeout_seconds + (GRACE_SECONDS if self._call.is_async else 0.0)
         try:
             return worker.ask(self._pack(batch), seconds)
         except WorkerLostError as lost:
             if len(batch) > 1:  # one of them blocked the loop or crashed: find it
                 return [reply for unit in batch for reply in self._ask(worker, [unit])]
             if lost.timed_out:
-                return [timed_out(batch[0], self._timeout_seconds)]
+                return [timed_out(batch[0], self.timeout_seconds)]
             return [failed(batch[0], "crashed", f"the reward's process {lost}")]
 
     def _pack(self, batch: Sequence[Unit]) -> bytes:

@@ -10,6 +10,8 @@ from stateset.rl.errors import DataError, StatesetRLError
 from stateset.rl.types import Task
 from stateset.rl.verifiers.verifier import make_verifier
 
+DENIAL = "a denial"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misjudged:
@@ -60,7 +62,7 @@ def validate_verifier(verifier: Callable[..., Any], tasks: Sequence[Task]) -> Va
         context = {**task.context, "answer": task.answer}
         tried = [("right answer rejected", str(task.answer), True)]
         tried += [
-            (f"accepted: {kind}", text, False) for kind, text in _planted(task, known[index + 1 :] + known)
+            (f"accepted: {kind}", text, False) for kind, text in planted(task, known[index + 1 :] + known)
         ]
         wrong += len(tried) - 1
         for kind, text, expected in tried:
@@ -74,13 +76,14 @@ def validate_verifier(verifier: Callable[..., Any], tasks: Sequence[Task]) -> Va
     return Validation(right=len(known), wrong=wrong, misjudged=tuple(found))
 
 
-def _planted(task: Task, others: Iterable[Task]) -> Iterator[tuple[str, str]]:
+def planted(task: Task, others: Iterable[Task]) -> Iterator[tuple[str, str]]:
+    """Answers to a row that no verifier should accept, each with its kind; `others` may have another answer."""
     right = str(task.answer)
     yield "an empty answer", ""
     yield "blanks", " \n\t "
     if task.question.strip() != right.strip():
         yield "the question said again", task.question
-    yield "a denial", f"It is not {right}"
+    yield DENIAL, f"It is not {right}"
     other = next((str(t.answer) for t in others if str(t.answer).strip() != right.strip()), None)
     if other is not None:
         yield "another row's answer", other
