@@ -23,6 +23,7 @@ DOMINANT = 0.95
 COPY = 0.95
 TAIL = (20.0, 100.0)
 SLOW = 1.0
+_ADVICE = "; if the others are to count, `adv_estimator: gdpo` standardises each part by itself"
 
 
 KINDS = TEACHING, HIGHEST, LOWEST, BETWEEN, FEW = (
@@ -188,6 +189,7 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
         name = max(shares, key=shares.__getitem__)
         ruling = shares[name] > DOMINANT
         said = f"{name} makes {min(shares[name], 1):.0%} of the variance within groups"
+        said += _ADVICE if ruling else ""
         yield Finding(name="one part rules", verdict="warn" if ruling else "pass", said=said)
     for i, one in enumerate(names):
         for j, other in enumerate(names[:i]):
