@@ -336,12 +336,17 @@ def test_doctor_says_what_to_do_and_fails_only_where_training_is_impossible(caps
         "device",
         "bf16",
         "memory",
+        "sandbox",
     }
     assert call(capsys, "doctor").out.startswith("    check")
     monkeypatch.setattr(doctor_command, "_DISK_GIB", math.inf)
     warned = call(capsys, "doctor")
     assert warned.code == 0
     assert "disk: free some space" in warned.out
+    monkeypatch.setattr(sys, "platform", "darwin")
+    elsewhere = call(capsys, "doctor")
+    assert elsewhere.code == 0
+    assert "sandbox: rewards that run code or patterns are refused here" in elsewhere.out
     monkeypatch.setattr(doctor_command.importlib.util, "find_spec", lambda name: None)
     broken = call(capsys, "doctor")
     assert broken.code == 1

@@ -38,8 +38,8 @@ def test_a_run_behind_thirty_percent_faults_ends_without_a_guess(tiny_llama: Pat
     with serving(faulty) as server:
         judge = Judge(
             model="m", base_url=server.url, api_key="k", ledger=tmp_path / "judge.sqlite",
-            max_calls=200, max_tokens=200 * 2_000, max_output_tokens=100, timeout_seconds=2.0, breaks_after=100,
-            concurrency=4,
+            max_calls=200, max_tokens=200 * 2_000, max_output_tokens=100, timeout_seconds=2.0,
+            breaks_after=100, concurrency=4,
         )  # fmt: skip
         reward = RubricReward("Kind.", judge, force=True)
         settings: dict[str, Any] = {"reward_check": False, "reward_timeout_seconds": 60.0, "epochs": 2}

@@ -19,7 +19,7 @@ from sandbox_cases import ATTACKS, FORGERIES
 
 from stateset.rl.errors import SandboxError
 from stateset.rl.verifiers.sandbox import kernel
-from stateset.rl.verifiers.sandbox.executor import REASONS, Outcome, Request, same
+from stateset.rl.verifiers.sandbox.executor import REASONS, Outcome, Request, same, used
 from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 
@@ -54,6 +54,7 @@ def test_a_function_and_a_program(sandbox: LinuxSandbox) -> None:
         "import asyncio, collections, email, json, re, sqlite3, xml.dom.minidom, zlib\nprint('all there')"
     )
     assert sandbox.run(Request(source=library)).value == "all there\n"
+    assert sandbox.tier in used, "what the manifest says ran"
 
 
 def test_what_an_honest_program_does_wrong_is_told(sandbox: LinuxSandbox) -> None:

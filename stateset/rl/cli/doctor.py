@@ -69,7 +69,28 @@ def _checks() -> Iterator[Check]:
     yield _cores()
     yield _memory()
     yield _disk()
+    yield _sandbox()
     yield from _extras()
+
+
+def _sandbox() -> Check:
+    """Where code of a model would run: tried with every probe, as a run would try it."""
+    from stateset.rl.errors import SandboxError
+    from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
+    from stateset.rl.verifiers.sandbox.probes import self_test
+
+    try:
+        executor = LinuxSandbox()
+        self_test(executor)
+        executor.close()
+    except SandboxError as error:
+        return Check(
+            name="sandbox",
+            status="warning",
+            value=str(error),
+            advice="rewards that run code or patterns are refused here; all others work",
+        )
+    return Check(name="sandbox", status="ok", value=executor.tier)
 
 
 def _enough(name: str, enough: bool, value: str, advice: str) -> Check:

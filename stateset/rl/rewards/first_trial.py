@@ -1,8 +1,8 @@
 """The short trial of a reward before it trains: what no reward may do, whatever it is meant to teach.
 
-A verifier that was given with it is tried first, on its own: it accepts the rows' right answers and no planted
-wrong ones. An answer that is denied is not among those, since verifiers of a last number or of words cannot
-tell; `validate_verifier` plants it, too.
+A verifier that was given with it is tried first, on its own: it accepts the rows' right answers and no
+planted wrong ones. A denial is not among those, since verifiers of a last number or of words cannot tell it;
+`validate_verifier` plants it, too.
 """
 
 from __future__ import annotations

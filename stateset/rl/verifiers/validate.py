@@ -77,7 +77,7 @@ def validate_verifier(verifier: Callable[..., Any], tasks: Sequence[Task]) -> Va
 
 
 def planted(task: Task, others: Iterable[Task]) -> Iterator[tuple[str, str]]:
-    """Answers to a row that no verifier should accept, each with its kind; `others` may have another answer."""
+    """Kinds and texts of answers that no verifier should accept; one is the first other one of `others`."""
     right = str(task.answer)
     yield "an empty answer", ""
     yield "blanks", " \n\t "
