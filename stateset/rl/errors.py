@@ -53,6 +53,10 @@ class TrainingError(StatesetRLError):
     """Training cannot go on, for example after a non-finite gradient; the message says what to try."""
 
 
+class LostRankError(TrainingError):
+    """Another process of the same run ended, or cannot be reached."""
+
+
 class GateError(StatesetRLError):
     """A quality gate said no."""
 

@@ -102,7 +102,7 @@ def imitate(
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
             batch = Batch.from_groups(chosen).to(policy.device)
             work = partial(_gradient, policy, optimizer, batch, micro_batches)
-            loss = micro_batches.retry(work, optimizer.clear)
+            loss = optimizer.world.total(micro_batches.retry(work, optimizer.clear))
             rate = learning_rate_at(
                 step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
             )
@@ -116,7 +116,7 @@ def imitate(
 def _gradient(policy: Policy, optimizer: PolicyOptimizer, batch: Batch, micro_batches: MicroBatches) -> float:
     """Of the mean negative log-probability of a reply's token; returns that."""
     weights, loss = token_weights(batch.mask, "token-mean"), 0.0
-    for rows in micro_batches.split(batch, range(len(batch.prompts))):
+    for rows in micro_batches.split(batch, optimizer.world.share(range(len(batch.prompts)))):
         logprobs, _ = policy.logprobs(batch.take(rows), temperature=1.0)
         part = -(logprobs * weights[rows]).sum()
         optimizer.backward(part)

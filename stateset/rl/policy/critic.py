@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from stateset.rl.algorithm.aggregation import masked, token_weights
 from stateset.rl.config.schema import Config
 from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.distributed import ALONE, World
 from stateset.rl.policy.forward import plain_hidden, shared_hidden, spread
 from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
@@ -31,10 +32,13 @@ class Critic:
         policy: what it is a copy of; with an adapter, the copy trains an adapter, too.
         config: `critic_learning_rate`, `value_clip` and the optimizer's settings.
         micro_batches: splits what does not go into one forward pass.
+        world: the processes that share its groups, as the policy's.
     """
 
-    def __init__(self, policy: Policy, config: Config, micro_batches: MicroBatches) -> None:
-        self.config, self.micro_batches = config, micro_batches
+    def __init__(
+        self, policy: Policy, config: Config, micro_batches: MicroBatches, world: World = ALONE
+    ) -> None:
+        self.config, self.micro_batches, self.world = config, micro_batches, world
         self._shares = policy.shares
         self.module = cast(PreTrainedModel, copy.deepcopy(policy.module.base_model))
         self.head = nn.Linear(policy.head.weight.shape[1], 1, device=policy.device)
@@ -42,7 +46,11 @@ class Critic:
         nn.init.zeros_(self.head.bias)
         self.dtype, self.device = policy.dtype, policy.device
         self.optimizer = PolicyOptimizer(
-            self, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+            self,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            world=world,
         )
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -60,12 +68,12 @@ class Critic:
         """[B, T]: the estimate before each masked token, float32, 0 elsewhere."""
 
         def compute() -> Tensor:
-            result = torch.zeros_like(batch.mask)
-            for rows in self.micro_batches.split(batch, range(len(batch.prompts))):
+            result = torch.full_like(batch.mask, torch.nan)
+            for rows in self.micro_batches.split(batch, self.world.share(range(len(batch.prompts)))):
                 result[rows] = self._values(batch.take(rows))
             return result
 
-        return self.micro_batches.retry(compute, self.optimizer.clear)
+        return self.world.fill(self.micro_batches.retry(compute, self.optimizer.clear))
 
     def update(
         self,
@@ -94,7 +102,7 @@ class Critic:
         try:
             for groups, rate in zip(plan, policy_rates, strict=True):
                 step = partial(self._accumulate, batch, returns, old_values, groups)
-                losses.append(self.micro_batches.retry(step, self.optimizer.clear))
+                losses.append(self.world.total(self.micro_batches.retry(step, self.optimizer.clear)))
                 norms.append(self.optimizer.step(rate * ratio))
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
@@ -121,7 +129,7 @@ class Critic:
         rows, total = batch.rows_of(groups), 0.0
         weights = torch.zeros_like(batch.mask)
         weights[rows] = token_weights(batch.mask[rows], "token-mean")
-        for rows in self.micro_batches.split(batch, groups):
+        for rows in self.micro_batches.split(batch, self.world.share(groups)):
             values, old = self._values(batch.take(rows)), old_values[rows]
             clipped = old + (values - old).clamp(-self.config.value_clip, self.config.value_clip)
             target = returns[rows].to(values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import partial
 
 import torch
@@ -20,11 +21,13 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.critic import Critic
+from stateset.rl.policy.distributed import ALONE, World
 from stateset.rl.policy.memory import recompute_activations, recomputes_activations
 from stateset.rl.policy.micro_batches import MicroBatches
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.parity import explain_gap
 from stateset.rl.policy.policy import Policy, Weights
+from stateset.rl.policy.tally import Tally
 from stateset.rl.policy.trace import Fixed, UpdateTrace
 
 GPU_MICRO_BATCH_TOKENS = 16_384
@@ -39,22 +42,28 @@ class Learner:
         policy: the model to change.
         config: the run's settings.
         exact_sampler: the sampler computes as the trainer does, so that no rollout correction is needed.
+        world: the processes that share the groups of each optimizer step; all are given the same batches.
     """
 
-    def __init__(self, policy: Policy, config: Config, *, exact_sampler: bool) -> None:
+    def __init__(self, policy: Policy, config: Config, *, exact_sampler: bool, world: World = ALONE) -> None:
         self.policy = policy
+        self.world = world
         self.config = config
         self.exact_sampler = exact_sampler
         self.reference: Weights | None = policy.snapshot() if config.use_kl_loss else None
         self.optimizer = PolicyOptimizer(
-            policy, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+            policy,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            world=world,
         )
         self._sampler_checked = False
         self.trace: list[UpdateTrace] = []  # of the latest update
         self.micro_batches = MicroBatches(micro_batch_tokens(config, policy), recompute=self._recompute)
         self.critic: Critic | None = None
         if config.adv_estimator == "gae":
-            self.critic = Critic(policy, config, self.micro_batches)
+            self.critic = Critic(policy, config, self.micro_batches, world)
 
     @property
     def num_parameters(self) -> dict[str, int]:
@@ -111,7 +120,7 @@ class Learner:
         learning_rates: Sequence[float],
         fixed: Fixed,
     ) -> dict[str, float]:
-        tally = _Tally()
+        tally = Tally()
         self.trace = []
         if fixed.old is not None and fixed.reference is not None and not self._kl_in_loss:
             kl = kl_penalty(fixed.old, fixed.reference, "low_var_kl")
@@ -119,20 +128,25 @@ class Learner:
         for groups, rate in zip(plan, learning_rates, strict=True):
             self.trace.append(UpdateTrace(tuple(groups), torch.full_like(batch.mask, math.nan)))
             step = partial(self._gradient, batch, advantages, groups, fixed)
-            tally.merge(self.micro_batches.retry(step, self.optimizer.clear))
+            mine = self.micro_batches.retry(step, self.optimizer.clear)
+            for one in self.world.gather(astuple(mine)):
+                tally.merge(Tally(*one))
             self._check_sampler(tally, batch, groups)
             tally.add("grad_norm", self.optimizer.step(rate))
             tally.add("learning_rate", rate)
+        for update in self.trace:
+            self.world.fill(update.logprobs)
         return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
 
-    def _gradient(self, batch: Batch, advantages: Tensor, groups: Sequence[int], fixed: Fixed) -> _Tally:
+    def _gradient(self, batch: Batch, advantages: Tensor, groups: Sequence[int], fixed: Fixed) -> Tally:
         """The gradient of one optimizer step, micro-batch by micro-batch, and what they measured."""
-        tally = _Tally()
+        tally = Tally()
         rows = batch.rows_of(groups)
         weights = torch.zeros_like(batch.mask)
         norm = self.config.max_response_length if self._mode.endswith("norm") else None
         weights[rows] = token_weights(batch.mask[rows], self._mode, norm=norm)
-        for part in self.micro_batches.split(batch, self._with_signal(batch, advantages, groups)):
+        mine = self.world.share(self._with_signal(batch, advantages, groups))
+        for part in self.micro_batches.split(batch, mine):
             self._accumulate(batch, part, weights, advantages, fixed, tally)
         return tally
 
@@ -159,7 +173,7 @@ class Learner:
         """Begin from the weights as they are now: optimizer moments, KL reference and critic are new."""
         self.optimizer.forget()
         if self.critic is not None:
-            self.critic = Critic(self.policy, self.config, self.micro_batches)
+            self.critic = Critic(self.policy, self.config, self.micro_batches, self.world)
         if self.reference is not None:
             self.reference = self.policy.snapshot()
 
@@ -221,7 +235,7 @@ class Learner:
         weights: Tensor,
         advantages: Tensor,
         fixed: Fixed,
-        tally: _Tally,
+        tally: Tally,
     ) -> None:
         """Forward and backward of one micro-batch."""
         part, config = batch.take(rows), self.config
@@ -279,15 +293,15 @@ class Learner:
         """[B, T] of the whole batch, under the current weights or others."""
 
         def compute() -> Tensor:
-            result = torch.zeros_like(batch.mask)
-            for rows in self.micro_batches.split(batch, range(len(batch.prompts))):
+            result = torch.full_like(batch.mask, math.nan)
+            for rows in self.micro_batches.split(batch, self.world.share(range(len(batch.prompts)))):
                 result[rows] = self.policy.logprobs(batch.take(rows), self.config.temperature)[0]
             return result
 
         with self.policy.using(weights or {}):
-            return self.micro_batches.retry(compute, self.optimizer.clear)
+            return self.world.fill(self.micro_batches.retry(compute, self.optimizer.clear))
 
-    def _check_sampler(self, tally: _Tally, batch: Batch, groups: Sequence[int]) -> None:
+    def _check_sampler(self, tally: Tally, batch: Batch, groups: Sequence[int]) -> None:
         """Stop a run whose sampler and trainer compute different models; asked once, before any change."""
         if self._sampler_checked or "sampler/mean_gap" not in tally.counts:
             return
@@ -315,43 +329,3 @@ def micro_batch_tokens(config: Config, policy: Policy) -> int:
 def supervised_micro_batch_tokens(config: Config, policy: Policy) -> int:
     """The same for a warm start, whose groups are single replies."""
     return max(micro_batch_tokens(config, policy), REPLIES_MICRO_BATCH_TOKENS)
-
-
-class _Tally:
-    """Means weighted by tokens, sums and maxima of what the micro-batches of one update measured."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.counts: dict[str, float] = {}
-        self.maxima: dict[str, float] = {}
-
-    def add(self, name: str, value: float, count: float = 1.0) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + value * count
-        self.counts[name] = self.counts.get(name, 0.0) + count
-
-    def merge(self, other: _Tally) -> None:
-        """Add what another one counted."""
-        for name, total in other.sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + total
-            self.counts[name] = self.counts.get(name, 0.0) + other.counts[name]
-        for name, value in other.maxima.items():
-            self.largest(name, value)
-
-    def tokens(self, name: str, values: Tensor, mask: Tensor) -> None:
-        count = int(mask.sum())
-        if count:
-            self.add(name, float((values * mask).sum()) / count, count)
-
-    def largest(self, name: str, value: float) -> None:
-        self.maxima[name] = max(value, self.maxima.get(name, -math.inf))
-
-    def stats(self, stats: dict[str, Tensor], tokens: int) -> None:
-        self.add("clip_ratio/low_mean", float(stats["clip_fraction_low"]), tokens)
-        self.add("clip_ratio/high_mean", float(stats["clip_fraction_high"]), tokens)
-        self.add("approx_kl_old", float(stats["approx_kl_old"]), tokens)
-        self.largest("ratio_max", float(stats["ratio_max"]))
-
-    def means(self) -> dict[str, float]:
-        return {
-            name: self.sums[name] / self.counts[name] for name in self.sums if self.counts[name]
-        } | self.maxima

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stateset.rl.errors import TrainingError
+from stateset.rl.policy.distributed import ALONE, World
 
 _SCALE = ("scale", "_growth_tracker")  # what of GradScaler's state changes in a run
 
@@ -42,11 +43,19 @@ class PolicyOptimizer:
         betas: AdamW's.
         weight_decay: applied to matrices only, not to norms and biases.
         max_grad_norm: gradients are scaled down to this global norm; 0 switches it off.
+        world: the processes whose gradients add up to that of a step.
     """
 
     def __init__(
-        self, model: Trainable, *, betas: tuple[float, float], weight_decay: float, max_grad_norm: float
+        self,
+        model: Trainable,
+        *,
+        betas: tuple[float, float],
+        weight_decay: float,
+        max_grad_norm: float,
+        world: World = ALONE,
     ) -> None:
+        self.world = world
         self.parameters = model.trainable()
         self.masters = {name: _master(p) for name, p in self.parameters.items()}
         self.max_grad_norm = max_grad_norm
@@ -72,7 +81,7 @@ class PolicyOptimizer:
             parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
-        """Clip, step, round the masters into the compute weights, clear the gradients.
+        """Add up the ranks' gradients, clip, step, round the masters into the compute weights.
 
         Returns:
             The global gradient norm before clipping.
@@ -84,8 +93,9 @@ class PolicyOptimizer:
         for master in self.masters.values():
             if master.grad is None:  # no signal is a gradient of zero: AdamW's moments decay all the same
                 master.grad = torch.zeros_like(master)
-        self.scaler.unscale_(self.adamw)
         grads = [m.grad for m in self.masters.values() if m.grad is not None]
+        self.world.add_up(grads)
+        self.scaler.unscale_(self.adamw)
         norm = float(torch.nn.utils.get_total_norm(grads))
         if not math.isfinite(norm) and not self.scaler.is_enabled():
             self.clear()
@@ -155,4 +165,8 @@ def learning_rate_at(step: int, *, peak: float, warmup: int, total: int, schedul
 
 
 def _master(parameter: torch.nn.Parameter) -> Tensor:
-    return parameter if parameter.dtype == torch.float32 else parameter.detach().float().requires_grad_()
+    return (
+        parameter
+        if parameter.dtype in (torch.float32, torch.float64)
+        else parameter.detach().float().requires_grad_()
+    )
