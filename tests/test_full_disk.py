@@ -36,10 +36,10 @@ def test_a_full_disk_at_the_checkpoint(tiny_llama: Path, tmp_path: Path) -> None
         timeout=300,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 0, "the model itself has room"
     assert "Traceback" not in done.stderr
-    assert "could not be written" in done.stderr
-    assert "Free some disk space" in done.stderr
+    assert "warning: checkpoint" in done.stderr
+    assert "training goes on without this checkpoint" in " ".join(done.stderr.split())
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "finished"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2

@@ -177,12 +177,18 @@ def test_a_killed_run_is_readable_and_resumes(tmp_path: Path) -> None:
         file.write('{"step": 4, "rew')
     assert read_run(tmp_path / "a").last_step == 3
 
+    two_steps = {
+        name: sum(len(line) for line in (tmp_path / "a" / name).read_bytes().splitlines(keepends=True)[:2])
+        for name in ("metrics.jsonl", "timings.jsonl")
+    }
     run = RunDirectory.reopen(tmp_path / "a", {})
+    run.cut_back(2, two_steps)
     run.event(2, "notice", "kept")
-    run.event(3, "notice", "dropped")
     run.evaluation(2, 0.5, {}, [group()], best=True)
+    there = run.log_bytes()
+    run.event(3, "notice", "dropped")
     run.evaluation(3, 0.6, {}, [group()], best=True)
-    run.truncate_after(2)
+    run.cut_back(2, there)
     run.step(metrics(3), [group()], [0.0, 0.0], [], {}, 7)
     run.close("finished")
     assert [line["step"] for line in read_run(run.path).metrics] == [1, 2, 3]
@@ -193,11 +199,39 @@ def test_a_killed_run_is_readable_and_resumes(tmp_path: Path) -> None:
 
 
 def test_truncation_removes_later_rollouts(tmp_path: Path) -> None:
-    run = new_run(tmp_path / "a", steps=3)
-    run.truncate_after(1)
+    run = new_run(tmp_path / "a", steps=1)
+    there = run.log_bytes()
+    for step in (2, 3):
+        run.step(metrics(step), [group()], [0.7, 0.0], [], {}, 7)
+    run.cut_back(1, there)
     assert [p.name for p in (run.path / "rollouts").iterdir()] == ["step_00001.jsonl"]
     assert read_run(run.path).last_step == 1
     run.close("finished")
+
+
+def test_a_log_that_lost_its_end_is_not_taken_for_whole(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "a", steps=2)
+    there = run.log_bytes()
+    os.truncate(run.path / "metrics.jsonl", there["metrics.jsonl"] - 1)
+    before = (run.path / "timings.jsonl").read_bytes()
+    with pytest.raises(DataError, match=r"metrics\.jsonl has lost its end"):
+        run.cut_back(2, {**there, "timings.jsonl": 0})
+    assert (run.path / "timings.jsonl").read_bytes() == before
+    run.close("stopped")
+
+
+@pytest.mark.parametrize("left", [(), (".lock",), (".lock", "config.resolved.yaml", ".manifest.json.tmp-7")])
+def test_a_folder_whose_run_was_killed_at_its_start_is_free(tmp_path: Path, left: tuple[str, ...]) -> None:
+    (tmp_path / "a").mkdir()
+    for name in left:
+        (tmp_path / "a" / name).touch()
+    for folder in ("rollouts", "checkpoints"):
+        (tmp_path / "a" / folder).mkdir()
+    new_run(tmp_path / "a").close("finished")
+    (tmp_path / "b" / "rollouts").mkdir(parents=True)
+    (tmp_path / "b" / "rollouts" / "precious.txt").touch()
+    with pytest.raises(ConfigError, match="holds other files"):
+        new_run(tmp_path / "b")
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

@@ -277,8 +277,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
         if metrics.step == 3:
             monkeypatch.setattr(checkpoint, "save_file", full)
 
-    with pytest.raises(CheckpointError, match="No space left on device"):
-        trainer(tiny_llama, tmp_path / "run", save_every=2, on_step=fill).train(ROWS)
+    trainer(tiny_llama, tmp_path / "run", save_every=2, on_step=fill).train(ROWS)
+    warnings = [e["message"] for e in lines(tmp_path / "run" / "events.jsonl") if e["kind"] == "warning"]
+    assert any("No space left on device" in w and "training goes on" in w for w in warnings)
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == ["step_00002"]
     monkeypatch.undo()
     trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
@@ -446,7 +447,7 @@ def test_resume_refuses_settings_that_do_not_fit(
     tiny_llama: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     trainer(tiny_llama, tmp_path / "run").train(ROWS)
-    with pytest.raises(CheckpointError, match=r"resume (it )?with"):
+    with pytest.raises(CheckpointError, match=r"(?i)resume (it )?with"):
         trainer(tiny_llama, tmp_path / "run", **settings).train(ROWS, resume=tmp_path / "run")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedE
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
-from stateset.rl.signals import StopRequest
 from stateset.rl.trainer import GRPOTrainer
 from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
 
@@ -142,31 +143,39 @@ def test_a_second_call_does_not_warm_up_again(tiny_llama: Path, tmp_path: Path) 
     assert (tmp_path / "run" / "warm_start.jsonl").read_bytes() == before
 
 
-def test_a_warm_start_cannot_come_after_the_first_step(tiny_llama: Path, tmp_path: Path) -> None:
-    trainer(tiny_llama, tmp_path / "run", warm_start=None).train(ROWS)
-    with pytest.raises(CheckpointError, match="before the first step"):
-        trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
-
-
 def test_a_resume_refuses_another_warm_start(tiny_llama: Path, tmp_path: Path) -> None:
     trainer(tiny_llama, tmp_path / "run").train(ROWS)
     before = (tmp_path / "run" / "config.resolved.yaml").read_bytes()
     for other in ({**WARM, "epochs": 50}, None):
-        with pytest.raises(CheckpointError, match="another warm_start"):
+        with pytest.raises(CheckpointError, match="--allow-change warm_start"):
             trainer(tiny_llama, tmp_path / "run", warm_start=other).train(ROWS, resume=tmp_path / "run")
     assert (tmp_path / "run" / "config.resolved.yaml").read_bytes() == before
 
 
-def test_a_stop_in_the_warm_start_says_what_is_lost(
-    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("save_every", [1, 2, 3])
+def test_a_stop_in_the_warm_start_resumes_bit_for_bit(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: int
 ) -> None:
-    monkeypatch.setattr(StopRequest, "number", 15, raising=False)
-    monkeypatch.setattr(StopRequest, "__init__", lambda self: None)
-    monkeypatch.setattr(StopRequest, "__enter__", lambda self: self)
-    monkeypatch.setattr(StopRequest, "__exit__", lambda self, *error: None)
-    with pytest.raises(StoppedError, match="after step 1 of 4"):
-        trainer(tiny_llama, tmp_path / "run").train(ROWS)
-    assert list_checkpoints(tmp_path / "run" / "checkpoints") == []
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    trainer(tiny_llama, whole).train(ROWS)
+    stop_at = 3
+
+    def step(self: PolicyOptimizer, rate: float) -> float:
+        nonlocal stop_at
+        stop_at -= 1
+        if stop_at == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, rate)
+
+    original = PolicyOptimizer.step
+    with monkeypatch.context() as patch:
+        patch.setattr(PolicyOptimizer, "step", step)
+        with pytest.raises(StoppedError, match="step 3 of the warm start; go on"):
+            trainer(tiny_llama, cut, save_every=save_every).train(ROWS)
+    assert [path.name for path in list_checkpoints(cut / "checkpoints")][-1] == "warm_00003"
+    trainer(tiny_llama, cut).train(ROWS, resume=cut)
+    for file in ("warm_start.jsonl", "metrics.jsonl", "model/model.safetensors"):
+        assert (cut / file).read_bytes() == (whole / file).read_bytes(), file
 
 
 def test_an_interrupted_warm_start_leaves_no_gradient_and_is_not_repeated(

@@ -1,26 +1,32 @@
-"""Checkpoints at optimizer steps: written beside their place, synced, renamed; none is ever half there.
+"""What a checkpoint holds: everything that the next step depends on, at the boundary between two steps.
 
-A checkpoint holds what the next step depends on: float32 master weights, AdamW's moments, the reference
-weights where KL is used, and the counters of `TrainerState`. safetensors and JSON only. Not done yet: hashes
-of the files and the choice of an older checkpoint when the newest is damaged.
+Float32 master weights, AdamW's moments, the loss scale of fp16, the reference weights where KL is used; the
+counters of `TrainerState`; where the logs ended; Python's, numpy's and torch's global random states for
+user code; and the `Origin`: settings, versions and models that must be the same when a run goes on.
+safetensors and JSON only; how the files become whole or nothing is `checkpoint_files.py`'s. A step that was
+cut off is not in it: its draws are counted, so that it is taken again bit for bit.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
+import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stateset.rl.checkpoint_files import commit, damage, list_checkpoints, rotate
 from stateset.rl.errors import CheckpointError
+from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.learner import Learner
 
 RECENT_STEPS = 20
@@ -33,6 +39,7 @@ class TrainerState:
     Attributes:
         step: training steps done.
         warm_start: name of the supervised stage that is done, empty without one.
+        warm_step: supervised steps done of a stage that is not.
         optimizer_steps: of the whole run.
         num_tokens: tokens seen by the policy, prompts once a group.
         call: which `train()` call this is, from 0.
@@ -49,10 +56,12 @@ class TrainerState:
         retired: ids of the prompts that are solved and not asked again.
         target_difficulty: of the next prompts under `target_pass_rate`.
         asked: ids of the prompts that were asked in this epoch, under `target_pass_rate`.
+        log_bytes: length of each log when the checkpoint was written.
     """
 
     step: int = 0
     warm_start: str = ""
+    warm_step: int = 0
     optimizer_steps: int = 0
     num_tokens: int = 0
     call: int = 0
@@ -69,6 +78,12 @@ class TrainerState:
     retired: list[str] = field(default_factory=list)
     target_difficulty: float = 0.0
     asked: list[str] = field(default_factory=list)
+    log_bytes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint that holds it."""
+        return f"warm_{self.warm_step:05d}" if self.warm_step else f"step_{self.step:05d}"
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -116,82 +131,153 @@ class TrainerState:
         }
 
 
-def save_checkpoint(folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int) -> Path:
-    """Write `folder/step_00010` and remove the oldest beyond `keep`.
+Origin = dict[str, Any]
+"""What must be the same when a run goes on, by the key that `allow_change` names."""
+
+ROOM = 2**20  # bytes beside the tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: its folder.
+        state: the counters.
+        origin: what it was made with.
+        tensors: weights and optimizer, under flat names.
+        passed_over: newer ones that are damaged, each with the file that is.
+    """
+
+    path: Path
+    state: TrainerState
+    origin: Origin
+    tensors: dict[str, Tensor]
+    passed_over: tuple[str, ...]
+
+
+def save_checkpoint(
+    folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int, origin: Origin | None = None
+) -> Path:
+    """Write `folder/step_00010` and remove the oldest beyond `keep` (`checkpoint_files.rotate`).
 
     Raises:
         CheckpointError: the disk is full or not writable; what was there before is untouched.
     """
-    target = folder / f"step_{state.step:05d}"
-    temporary = folder / f".tmp-{target.name}-{os.getpid()}"
+    target = folder / state.name
+    everything = {**tensors, **_torch_random()}
+    best = "" if state.best_step is None else f"step_{state.best_step:05d}"
+
+    def write(place: Path) -> None:
+        save_file({name: t.contiguous() for name, t in everything.items()}, place / "tensors.safetensors")
+        write_json_atomic(place / "state.json", asdict(state))
+        write_json_atomic(place / "origin.json", origin or {})
+        write_json_atomic(place / "random.json", _other_random())
+
     try:
-        temporary.mkdir(parents=True)
-        save_file({name: t.contiguous() for name, t in tensors.items()}, temporary / "tensors.safetensors")
-        (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1))
-        for file in temporary.iterdir():
-            _sync(file)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-        _sync(folder)
+        commit(target, write, sum(t.nbytes for t in everything.values()) + ROOM)
+        rotate(folder, keep, best)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"checkpoint {target} could not be written ({error}); the earlier ones are as they were. "
-            "Free some disk space (or lower keep_checkpoints), then resume the run"
+            "Free some disk space"
         ) from error
-    finally:
-        for unfinished in folder.glob(".tmp-*"):  # of this attempt, or of a process that was killed
-            shutil.rmtree(unfinished, ignore_errors=True)
-    for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
     return target
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = (p for p in folder.glob("step_*") if (p / "state.json").is_file())
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
-
-
-def load_checkpoint(run_dir: Path) -> tuple[TrainerState, dict[str, Tensor]]:
-    """The newest checkpoint of a run.
+def load_checkpoint(run_dir: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run that verifies, None if the run has not come to its first.
 
     Raises:
-        CheckpointError: there is none, or it cannot be read.
+        CheckpointError: all are damaged.
     """
-    found = list_checkpoints(run_dir / "checkpoints")
-    if not found:
+    passed_over: list[str] = []
+    for path in reversed(list_checkpoints(run_dir / "checkpoints")):
+        problem = damage(path)
+        if problem is None:
+            return _read(path, tuple(passed_over))
+        passed_over.append(f"{path}: {problem}")
+    if passed_over:
         raise CheckpointError(
-            f"{run_dir} holds no checkpoint to resume from (it was stopped in its warm start, or before "
-            "step save_every): start the run anew in another output_dir, with a lower save_every"
+            f"{run_dir} has no whole checkpoint to go on from ({'; '.join(passed_over)}): restore one from a "
+            "copy, or start the run anew in another output_dir"
         )
+    return None
+
+
+def restore(checkpoint: Checkpoint, learner: Learner) -> TrainerState:
+    """Put a checkpoint into the learner, and the global random states back.
+
+    Raises:
+        CheckpointError: it belongs to another model, adapter or KL setting; nothing was changed.
+    """
+    learner.load_state_tensors(checkpoint.tensors)
+    _restore_random(checkpoint)
+    return checkpoint.state
+
+
+def changed(then: Origin, now: Origin, allowed: Collection[str] = ()) -> list[str]:
+    """What differs between the run's beginning and now, a sentence a key.
+
+    Args:
+        then: of the checkpoint.
+        now: of this process.
+        allowed: keys that may differ.
+    Raises:
+        CheckpointError: a key differs that may not; or `allowed` names one that there is none of.
+    """
+    unknown = sorted(set(allowed) - then.keys() - now.keys())
+    if unknown:
+        raise CheckpointError(f"allow_change names {', '.join(unknown)}: there is {', '.join(sorted(now))}")
+    told = {
+        key: f"{key} was {json.dumps(then.get(key))} and is {json.dumps(now.get(key))}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    }
+    refused = [key for key in told if key not in allowed]
+    if refused:
+        flags = " ".join(f"--allow-change {key}" for key in refused)
+        raise CheckpointError(
+            f"this run would go on as another one: {'; '.join(told[key] for key in refused)}. Resume with "
+            f"what it began with, or say what may differ: {flags} (in Python train(..., allow_change=[...]))"
+        )
+    return list(told.values())
+
+
+def _read(path: Path, passed_over: tuple[str, ...]) -> Checkpoint:
     try:
-        state = TrainerState(**json.loads((found[-1] / "state.json").read_text()))
-        return state, load_file(found[-1] / "tensors.safetensors")
+        return Checkpoint(
+            path,
+            TrainerState(**json.loads((path / "state.json").read_text(encoding="utf-8"))),
+            json.loads((path / "origin.json").read_text(encoding="utf-8")),
+            load_file(path / "tensors.safetensors"),
+            passed_over,
+        )
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(
-            f"checkpoint {found[-1]} cannot be read ({error}); remove it to resume from the one before"
+            f"checkpoint {path} is whole, but not of this version of stateset-rl ({error}): resume with the "
+            "version that its origin.json names"
         ) from error
 
 
-def restore(run_dir: Path, learner: Learner, data_hash: str) -> TrainerState:
-    """Load the newest checkpoint of a run into its learner.
-
-    Raises:
-        CheckpointError: there is none, it cannot be read, or it belongs to other rows.
-    """
-    state, tensors = load_checkpoint(run_dir)
-    if state.data_hash != data_hash:
-        raise CheckpointError(
-            f"{run_dir} was trained on other rows, or in another order: resume it with its own data, "
-            "seed, batch_size and rollout_n"
-        )
-    learner.load_state_tensors(tensors)
-    return state
+def _torch_random() -> dict[str, Tensor]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"random/cpu": torch.get_rng_state()} | {f"random/cuda/{i}": s for i, s in enumerate(cuda)}
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _other_random() -> dict[str, Any]:
+    found: Any = np.random.get_state(legacy=True)
+    name, keys, *rest = found
+    return {"python": random.getstate(), "numpy": [name, keys.tolist(), *rest]}
+
+
+def _restore_random(checkpoint: Checkpoint) -> None:
+    found = json.loads((checkpoint.path / "random.json").read_text(encoding="utf-8"))
+    version, words, gauss = found["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = found["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(checkpoint.tensors["random/cpu"])
+    for index in range(torch.cuda.device_count()):
+        if f"random/cuda/{index}" in checkpoint.tensors:
+            torch.cuda.set_rng_state(checkpoint.tensors[f"random/cuda/{index}"], index)

@@ -6,26 +6,37 @@ What is trained, and when, is decided in `trainer.py`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stateset.rl.checkpoint import TrainerState, restore, save_checkpoint
+from stateset.rl.checkpoint import (
+    Checkpoint,
+    Origin,
+    TrainerState,
+    changed,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+)
+from stateset.rl.checkpoint_files import list_checkpoints, tidy
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, StoppedError
 from stateset.rl.evaluation.evaluate import evaluate_policy
-from stateset.rl.manifest import environment, fingerprint
+from stateset.rl.manifest import PACKAGES, environment, fingerprint, to_json, versions
 from stateset.rl.policy.aliases import tag
+from stateset.rl.policy.frozen import frozen_sha256
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.tracking.recorder import Recorder
-from stateset.rl.tracking.run_dir import RunDirectory, new_run_path
+from stateset.rl.tracking.run_dir import RunDirectory, new_run_path, refuse_running
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
 
@@ -40,15 +51,45 @@ def order_facts(config: Config) -> tuple[object, ...]:
     return config.seed, config.batch_size, config.rollout_n, config.target_pass_rate
 
 
+# Settings that change no number of any step. The rows are compared as such, wherever they lie.
+FREE = (
+    "dataset", "eval_dataset", "keep_checkpoints", "max_cost", "max_minutes", "objective", "output_dir",
+    "price_per_hour", "save_every",
+)  # fmt: skip
+LENGTH = ("epochs", "max_steps")  # they change no step but the last while the rate is constant
+
+
+def origin_of(config: Config, policy: Policy, **facts: object) -> Origin:
+    """What must be the same when a run goes on: settings that act, versions, models, and `facts`."""
+    free = (*FREE, *(LENGTH if config.schedule == "constant" else ()))
+    settings = {key: value for key, value in acting_values(config).items() if key not in free}
+    model = {"model": policy.name, "model_revision": policy.revision, "frozen_weights": frozen_sha256(policy)}
+    return settings | model | versions(PACKAGES) | facts
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Which run to go on with, and which keys of its `Origin` may differ from its beginning."""
+
+    path: Path
+    allow_change: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str] | None, allow_change: Sequence[str]) -> Resume | None:
+        """None for a run that begins."""
+        return None if path is None else cls(Path(path), tuple(allow_change))
+
+
 def open_run(
     config: Config,
     learner: Learner,
     state: TrainerState,
     data_hash: str,
     earlier: Path | None,
-    resume: str | os.PathLike[str] | None,
-) -> tuple[RunDirectory, TrainerState]:
-    """The run directory of one `train()` call, and the state to go on from.
+    resume: Resume | None,
+    origin: Origin,
+) -> tuple[RunDirectory, TrainerState, list[str]]:
+    """The run directory of one `train()` call, the state to go on from, and what the user should know.
 
     Args:
         config: the run's settings.
@@ -56,15 +97,22 @@ def open_run(
         state: that of the trainer's last call.
         data_hash: fingerprint of this call's rows.
         earlier: the run directory of the trainer's last call; None in the first, which makes one.
-        resume: the run directory of an earlier process, cut back to its newest checkpoint.
+        resume: the run of an earlier process, cut back to its newest whole checkpoint, or to its beginning
+            where there is none yet.
+        origin: from `origin_of`.
     Raises:
-        CheckpointError: there is none, or it does not fit the rows or the settings.
+        CheckpointError: every checkpoint is damaged, or the run would go on as another one.
     """
-    settings = acting_values(config) | {"model": learner.policy.name}
+    settings, notices = acting_values(config) | {"model": learner.policy.name}, []
     if resume is not None:
-        state = _restore(Path(resume), config, learner, data_hash)
-        run = RunDirectory.reopen(Path(resume), settings)
-        run.truncate_after(state.step)
+        refuse_running(resume.path)
+        checkpoint = load_checkpoint(resume.path)
+        if checkpoint is not None:
+            notices = _refuse_another(checkpoint, data_hash, origin, resume.allow_change)
+            state = restore(checkpoint, learner)
+        run = RunDirectory.reopen(resume.path, settings)
+        run.cut_back(state.step, state.log_bytes)
+        tidy(run.path / "checkpoints", checkpoint.path if checkpoint else None)
     elif earlier is not None:
         run = RunDirectory.reopen(earlier, settings)
         state.begin_call()
@@ -79,17 +127,26 @@ def open_run(
         path = Path(config.output_dir) if config.output_dir else new_run_path()
         run = RunDirectory.create(path, config=settings, manifest=manifest)
     state.data_hash = data_hash
-    return run, state
+    return run, state, notices
 
 
-def _restore(path: Path, config: Config, learner: Learner, data_hash: str) -> TrainerState:
-    state = restore(path, learner, data_hash)
-    if state.warm_start != warm_start_name(config):
+def _refuse_another(
+    checkpoint: Checkpoint, data_hash: str, origin: Origin, allow_change: Sequence[str]
+) -> list[str]:
+    """Refuse a resume that would be another run; what differs by permission, and what was passed over."""
+    state = checkpoint.state
+    if state.data_hash != data_hash:
+        later = f" of its train() call number {state.call + 1}" if state.call else ""
         raise CheckpointError(
-            f"{path} began with another warm_start, or with none: a warm start comes before the first step. "
-            "Resume with the one in its config.resolved.yaml, or begin another run"
+            f"{checkpoint.path} was trained on other rows, or in another order: resume it with the "
+            f"data{later}, seed, batch_size and rollout_n that it had"
         )
-    return state
+    differs = changed(checkpoint.origin, json.loads(to_json(origin)), allow_change)
+    notices = [f"allowed to differ: {sentence}" for sentence in differs]
+    if checkpoint.passed_over:
+        damaged = "; ".join(checkpoint.passed_over)
+        notices.append(f"going on from {checkpoint.path}, because newer checkpoints are damaged: {damaged}")
+    return notices
 
 
 def warm_start_name(config: Config) -> str:
@@ -129,6 +186,7 @@ class Keeper:
     learner: Learner
     state: TrainerState
     recorder: Recorder
+    origin: Origin
 
     def evaluate(self, held_out: Sequence[Task], scorer: RewardScorer) -> None:
         """Score greedy answers to the held-out tasks; keep the weights of the best mean in `best/`."""
@@ -149,18 +207,27 @@ class Keeper:
             self.save_model("best")
 
     def save_checkpoint(self) -> None:
-        """Write what a resume needs."""
+        """Write what a resume needs; where that fails, training goes on from what lies on the disk so far."""
         with self.recorder.phase("checkpoint"):
-            folder = self.recorder.path / "checkpoints"
-            save_checkpoint(folder, self.state, self.learner.state_tensors(), self.config.keep_checkpoints)
+            folder, tensors = self.recorder.path / "checkpoints", self.learner.state_tensors()
+            self.state.log_bytes = self.recorder.log_bytes()
+            try:
+                save_checkpoint(folder, self.state, tensors, self.config.keep_checkpoints, self.origin)
+            except CheckpointError as error:
+                self.recorder.warning(self.state.step, f"{error}; training goes on without this checkpoint")
 
     def stopped(self, number: int) -> StoppedError:
-        """What a run ends with that the signal `number` stopped after its checkpoint was written."""
-        config = self.config
+        """What a run ends with that the signal `number` stopped, and what it goes on from."""
+        config, done = self.config, self.state
         whole = config.dataset and config.reward and config.model  # the command line can find all of it
         command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
         hint = command.format(self.recorder.path)
-        return StoppedError(f"stopped after step {self.state.step}; go on with: {hint}", number)
+        where = f"step {done.warm_step} of the warm start" if done.warm_step else f"step {done.step}"
+        saved = [path.name for path in list_checkpoints(self.recorder.path / "checkpoints")]
+        missing = (
+            "" if done.name in saved else f" (the newest checkpoint is {saved[-1] if saved else 'none'})"
+        )
+        return StoppedError(f"stopped after {where}{missing}; go on with: {hint}", number)
 
     def save_model(self, name: str) -> Path:
         """Write the current weights as the model folder `name`, with where they came from."""

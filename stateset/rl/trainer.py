@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from stateset.rl.algorithm.advantages import trainable_rows
+from stateset.rl.arguments import NO_DATA, NOTHING, given, held_out_tasks
 from stateset.rl.checkpoint import TrainerState
 from stateset.rl.config.load import merge_settings
 from stateset.rl.config.plan import plan
@@ -23,7 +24,15 @@ from stateset.rl.course import Course
 from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.keeper import Keeper, open_recorder, open_run, order_facts, tasks_fingerprint
+from stateset.rl.keeper import (
+    Keeper,
+    Resume,
+    open_recorder,
+    open_run,
+    order_facts,
+    origin_of,
+    tasks_fingerprint,
+)
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
@@ -44,13 +53,6 @@ from stateset.rl.tracking.run_dir import refuse_occupied
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import RolloutGroup, StepMetrics, Task
 from stateset.rl.warm_start import load_examples
-
-_NONE = """there is no {} to train with. Give both, here or to train():
-    GRPOTrainer(
-        model="smollm2-135m",
-        reward_function=lambda response: float("refund" in response),
-    )"""
-_NO_DATA = "there are no rows to train on: pass them or a path to train(), or set `dataset`"
 
 
 class GRPOTrainer:
@@ -93,9 +95,9 @@ class GRPOTrainer:
         **settings: Any,
     ) -> None:
         self.config = merge_settings(config, settings)
-        self.given_model = _given(model, self.config.model)
-        self.reward_function = _given(reward_function, self.config.reward)
-        self.eval_reward_function = _given(eval_reward_function, self.config.eval_reward)
+        self.given_model = given(model, self.config.model)
+        self.reward_function = given(reward_function, self.config.reward)
+        self.eval_reward_function = given(eval_reward_function, self.config.eval_reward)
         self.verifier, self.given_engine, self.on_step = verifier, engine, on_step
         self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), ""
         self.run_path: Path | None = None
@@ -117,6 +119,7 @@ class GRPOTrainer:
         epochs: int | None = None,
         reward_scale: float = 1.0,
         resume: str | os.PathLike[str] | None = None,
+        allow_change: Sequence[str] = (),
     ) -> Model:
         """Train on a data set; called again, go on from the same weights, optimizer and step count.
 
@@ -129,6 +132,7 @@ class GRPOTrainer:
             epochs: passes over the rows in this call; default: the config's.
             reward_scale: multiplies this call's learning rate (on rewards it would cancel in the advantages).
             resume: run directory to go on from, with the same data.
+            allow_change: settings, packages or models that may differ from the resumed run's beginning.
 
         Returns:
             The trained model, also saved in the run directory.
@@ -137,9 +141,11 @@ class GRPOTrainer:
             DataError, ConfigError, RewardError, ModelError: with what to do.
             StoppedError: a signal stopped the run; its checkpoint is written.
         """
-        tasks = load_tasks(_given(dataset, data, self.config.dataset, missing=_NO_DATA))
-        self.held_out = self._held_out(eval_dataset)
-        self.reward_function = _given(reward_function, self.reward_function, missing=_NONE.format("reward"))
+        tasks = load_tasks(given(dataset, data, self.config.dataset, missing=NO_DATA))
+        self.held_out = held_out_tasks(
+            self.config, eval_dataset, self.held_out, own_reward=self.eval_reward_function is not None
+        )
+        self.reward_function = given(reward_function, self.reward_function, missing=NOTHING.format("reward"))
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
         if config.epochs < 1 or not 0 < reward_scale < math.inf:
             raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
@@ -148,11 +154,13 @@ class GRPOTrainer:
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
-            self._open(stack, tasks, model, resume)
+            self._open(stack, tasks, model, Resume.of(resume, allow_change))
             self.sampler = GroupSampler(
                 config, tasks, self.state, self.policy, self.engine, self.scorer, self.recorder
             )
-            keeper = Keeper(config, self.policy, self.engine, self.learner, self.state, self.recorder)
+            keeper = Keeper(
+                config, self.policy, self.engine, self.learner, self.state, self.recorder, self.origin
+            )
             course = Course(
                 keeper=keeper, sampler=self.sampler, held_out=self.held_out, scorer=self.eval_scorer,
                 examples=self.examples, total_steps=self.plan.total_steps,
@@ -206,24 +214,12 @@ class GRPOTrainer:
         self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
         return metrics
 
-    def _held_out(self, given: Any) -> list[Task]:
-        rows = _given(given, self.config.eval_dataset)
-        if rows is not None:
-            return load_tasks(rows)
-        idle = [key for key in ("eval_every", "eval_reward") if key in self.config.origins]
-        if not self.held_out and (idle or self.eval_reward_function is not None):
-            name = (*idle, "eval_reward_function")[0]
-            raise ConfigError(
-                f"{name} is set, but there are no held-out rows: set `eval_dataset`, or remove it"
-            )
-        return self.held_out
-
     def _open(
         self,
         stack: contextlib.ExitStack,
         tasks: Sequence[Task],
         model: str | Model | None,
-        resume: str | os.PathLike[str] | None,
+        resume: Resume | None,
     ) -> None:
         """All that a call needs, in the order in which it can be refused: rewards, model, rows, run."""
         config = self.config
@@ -237,10 +233,16 @@ class GRPOTrainer:
         room = self.policy.prompt_room(config.max_response_length)
         for task in [*tasks, *self.held_out]:
             self.policy.encode_task(task, min(room, config.max_prompt_length))
-        if config.warm_start is not None and self.run_path is None and resume is None:
+        if config.warm_start is not None and self.run_path is None:
             self.examples = load_examples(self.policy, config, tasks)
         data_hash = tasks_fingerprint(tasks, *order_facts(config))
-        run, self.state = open_run(config, self.learner, self.state, data_hash, self.run_path, resume)
+        self.origin = origin_of(
+            config, self.policy, reward_code=self.scorer.code, reward_scale=self.reward_scale,
+            schedule_total=None if config.schedule == "constant" else self.plan.total_updates,
+        )  # fmt: skip
+        run, self.state, notices = open_run(
+            config, self.learner, self.state, data_hash, self.run_path, resume, self.origin
+        )
         if resume is not None:
             self.engine.load_weights(self.policy)
         self.run_path = run.path
@@ -248,7 +250,9 @@ class GRPOTrainer:
             open_recorder(run, config, self.plan, self.policy, self.state, self.trackers)
         )
         scaled = scale_notice(config, self.reward_scale)
-        for notice in filter(None, (*config.notices, *self.policy.notices, self.scorer.notice, scaled)):
+        for notice in filter(
+            None, (*config.notices, *self.policy.notices, self.scorer.notice, scaled, *notices)
+        ):
             self.recorder.notice(self.state.step, notice)
 
     def _scorer(self, reward: Any) -> RewardScorer:
@@ -263,7 +267,7 @@ class GRPOTrainer:
                     "this trainer's run has its model: make another GRPOTrainer for another one"
                 )
             return
-        chosen = _given(model, self.given_model, missing=_NONE.format("model"))
+        chosen = given(model, self.given_model, missing=NOTHING.format("model"))
         if isinstance(chosen, Model):
             refuse_reloading(chosen.policy, self.config)
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
@@ -272,10 +276,3 @@ class GRPOTrainer:
         self.engine = loaded.engine
         self.engine.load_weights(self.policy)
         self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
-
-
-def _given(*candidates: Any, missing: str = "") -> Any:
-    found = next((candidate for candidate in candidates if candidate is not None), None)
-    if found is None and missing:
-        raise ConfigError(missing)
-    return found

@@ -2,7 +2,7 @@
 
 A small model rarely stumbles on a right answer, and GRPO learns only from what it samples. Policy, forward
 pass and float32 master weights are those of GRPO; AdamW's moments and the KL reference begin anew after this
-stage. A killed warm start begins again: its checkpoint is the one after its last step.
+stage. Its checkpoints lie every `save_every` steps and after the last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stateset.rl.config.plan import supervised_steps
 from stateset.rl.config.schema import Config, WarmStart
 from stateset.rl.data.load import load_replies
 from stateset.rl.data.sampler import TaskOrder
-from stateset.rl.errors import ConfigError, DataError, StoppedError
+from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.keeper import Keeper, warm_start_name
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import supervised_micro_batch_tokens
@@ -81,6 +81,7 @@ def imitate(
     examples: Sequence[RolloutGroup],
     config: Config,
     on_step: Callable[[SupervisedStep], None],
+    done: int = 0,
 ) -> None:
     """Take the supervised steps of one stage: token-mean cross-entropy over the replies.
 
@@ -90,6 +91,7 @@ def imitate(
         examples: from `load_examples`.
         config: its `warm_start` says how many steps of what size; `seed` orders the rows.
         on_step: called after each step.
+        done: steps that were taken before.
     """
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
@@ -98,7 +100,7 @@ def imitate(
     )
     total = supervised_steps(settings, len(examples))
     try:
-        for step in range(total):
+        for step in range(done, total):
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
             batch = Batch.from_groups(chosen).to(policy.device)
             work = partial(_gradient, policy, optimizer, batch, micro_batches)
@@ -128,25 +130,26 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
     """The whole stage of a run: its steps, its log, then the model in `warm_start/` and a checkpoint.
 
     Raises:
-        StoppedError: a signal came before the last step.
+        StoppedError: a signal came before the last step; its checkpoint is written.
     """
-    config, recorder, learner = keeper.config, keeper.recorder, keeper.learner
+    config, recorder, learner, state = keeper.config, keeper.recorder, keeper.learner, keeper.state
 
-    def done(supervised: SupervisedStep) -> None:
+    def after(supervised: SupervisedStep) -> None:
         recorder.warm_start_step(asdict(supervised))
-        if stop.number and supervised.step < supervised.total:
-            raise StoppedError(
-                f"stopped in the warm start after step {supervised.step} of {supervised.total}; a warm "
-                "start keeps no checkpoint of its own: begin again in another output_dir",
-                stop.number,
-            )
+        if supervised.step == supervised.total:
+            return
+        state.warm_step = supervised.step
+        if stop.number or supervised.step % config.save_every == 0:
+            keeper.save_checkpoint()
+        if stop.number:
+            raise keeper.stopped(stop.number)
 
     with recorder.phase("warm start"):
-        imitate(keeper.policy, learner.optimizer, examples, config, done)
+        imitate(keeper.policy, learner.optimizer, examples, config, after, state.warm_step)
     recorder.warm_start_done()
     learner.begin()
     keeper.engine.load_weights(keeper.policy)
-    keeper.state.warm_start = warm_start_name(config)
+    state.warm_start, state.warm_step = warm_start_name(config), 0
     keeper.save_model("warm_start")
     keeper.save_checkpoint()
 

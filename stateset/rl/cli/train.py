@@ -25,9 +25,15 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that stopped, from its own settings.")
     ] = None,
+    allow_change: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="With --resume: a setting or package that may differ."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train the model of a project file toward its reward."""
+    if allow_change and resume is None:
+        raise ConfigError("--allow-change belongs to --resume RUN: a new run has no beginning to differ from")
     if resume is None:
         config = project.read_config(words, config_file, profile)
     else:
@@ -38,7 +44,7 @@ def train(
 
     _announce_device(config)
     trainer = GRPOTrainer(config=config)
-    trainer.train(resume=resume)
+    trainer.train(resume=resume, allow_change=allow_change or ())
     assert trainer.run_path is not None
     _report(trainer.run_path, as_json)
 

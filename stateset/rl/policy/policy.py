@@ -66,6 +66,11 @@ class Policy:
         return self.module.device
 
     @property
+    def revision(self) -> str | None:
+        """The hub's commit of the model, None for one from a folder."""
+        return getattr(self.module.config, "_commit_hash", None)
+
+    @property
     def dtype(self) -> torch.dtype:
         """What forward and backward compute in."""
         return self.module.dtype

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from stateset.rl.errors import ConfigError
+from stateset.rl.manifest import fingerprint
 from stateset.rl.rewards.failure import describe_failure
 from stateset.rl.rewards.reward import RewardFunction, is_reward
 
@@ -50,6 +52,23 @@ def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
     _enter(folder)
     _refuse_namesake(match["module"], folder, name)
     return _reward(_imported(match["module"], name), match["attribute"], name), path
+
+
+def code_sha256(reward: Any) -> str | None:
+    """SHA-256 of the code that defines a reward, by which a resumed run knows it again.
+
+    Its module's file; in a script that is run, where a resume changes other lines, its class or function.
+    None for the rewards of this package, which its version tells, and where there is no source.
+    """
+    kind = reward if inspect.isroutine(reward) or inspect.isclass(reward) else type(reward)
+    if kind.__module__.startswith("stateset.rl."):
+        return None
+    try:
+        file = inspect.getsourcefile(kind) or ""
+        text = inspect.getsource(kind) if kind.__module__ == "__main__" else Path(file).read_text("utf-8")
+    except (TypeError, OSError):
+        return None
+    return fingerprint([text])
 
 
 def _enter(folder: Path) -> None:

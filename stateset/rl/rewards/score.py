@@ -20,6 +20,7 @@ from typing import Any, Self
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
+from stateset.rl.rewards.resolve import code_sha256
 from stateset.rl.rewards.worker import Reply, Unit, UnitRunner, failed, timed_out
 from stateset.rl.types import RolloutGroup, ScoredGroup
 
@@ -40,6 +41,7 @@ class RewardScorer:
         name: the reward's module and name.
         verifier: as given.
         timeout_seconds: as given.
+        code: hash of the code that defines it, or None.
         bounds: the reward's lowest and highest value, or None.
         weights: of its parts by name, where the reward says so (`weights` or `criteria`), else None.
         notice: one line for the user, or None.
@@ -67,6 +69,7 @@ class RewardScorer:
         self.verifier, self.timeout_seconds = verifier, timeout_seconds
         self._ever_worked = False
         self.name = self._call.name
+        self.code = code_sha256(reward)
         self.bounds = self._call.bounds
         self.weights = self._call.weights
         self.failures: Counter[str] = Counter()

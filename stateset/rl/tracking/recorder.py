@@ -115,8 +115,7 @@ class Recorder:
         for tracker in self._trackers:
             tracker.log(metrics)
         for finding in self._health.update(metrics.values):
-            self._run.event(metrics.step, "warning", finding.message)
-            self._terminal.warning(finding.message)
+            self.warning(metrics.step, finding.message)
 
     def warm_start_step(self, values: Mapping[str, float]) -> None:
         """A supervised step is done: `step`, `total`, `loss`, `learning_rate`, `grad_norm`."""
@@ -174,6 +173,15 @@ class Recorder:
         """Something that the user should know."""
         self._run.event(step, "notice", message)
         self._terminal.notice(message)
+
+    def warning(self, step: int, message: str) -> None:
+        """Something that the user must not miss."""
+        self._run.event(step, "warning", message)
+        self._terminal.warning(message)
+
+    def log_bytes(self) -> dict[str, int]:
+        """The length of each log, all of it on the disk."""
+        return self._run.log_bytes()
 
     def event(self, step: int, kind: str, message: str) -> None:
         """Something for the record only."""

@@ -28,12 +28,13 @@ from typing import Any
 
 import yaml
 
-from stateset.rl.errors import ConfigError, TrainingError
+from stateset.rl.errors import ConfigError, DataError, TrainingError
 from stateset.rl.manifest import to_json, write_json_atomic, write_text_atomic
-from stateset.rl.tracking.read_runs import read_jsonl, read_run, step_of
+from stateset.rl.tracking.read_runs import read_run, step_of
 from stateset.rl.types import ScoredGroup, StepMetrics
 
-_LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "eval/summary.jsonl")
+_FOLDERS = ("rollouts", "updates", "eval", "checkpoints")
+_LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "warm_start.jsonl", "eval/summary.jsonl")
 
 
 class RunDirectory:
@@ -60,17 +61,17 @@ class RunDirectory:
         with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, _take_lock(path))
-            for folder in ("rollouts", "updates", "eval", "checkpoints"):
+            for folder in _FOLDERS:
                 (path / folder).mkdir(exist_ok=True)
         run._write_config(config)
-        run._write_manifest(
+        run._write_manifest(  # last: a folder without it is no run yet, and free
             {**manifest, "status": "running", "started": _now(), "ended": None, "error": None}
         )
         return run
 
     @classmethod
     def reopen(cls, path: Path, config: Mapping[str, Any]) -> RunDirectory:
-        """Go on in the folder of an earlier run; `truncate_after` then drops what came after its checkpoint.
+        """Go on in the folder of an earlier run; `cut_back` then drops what came after its checkpoint.
 
         Raises:
             ConfigError: there is no run there, or it is still running.
@@ -147,14 +148,36 @@ class RunDirectory:
         """Record what people should know; `kind` is a word such as "notice", "warning", "checkpoint"."""
         self._append("events.jsonl", {"step": step, "kind": kind, "message": message})
 
-    def truncate_after(self, step: int) -> None:
-        """Forget everything later than a step, and a torn last line, so that a resumed run writes it anew."""
-        for log in _LOGS:
-            path = self.path / log
-            if path.is_file():
-                kept = [to_json(line) + "\n" for line in read_jsonl(path) if line["step"] <= step]
-                with _writing(path):
-                    write_text_atomic(path, "".join(kept))
+    def log_bytes(self) -> dict[str, int]:
+        """The length of each log, all of it on the disk; what `cut_back` goes back to."""
+        found = {}
+        for name in _LOGS:
+            if (self.path / name).is_file():
+                with _writing(self.path / name), (self.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
+                    found[name] = os.fstat(file.fileno()).st_size
+        return found
+
+    def cut_back(self, step: int, log_bytes: Mapping[str, int]) -> None:
+        """Forget what came after a checkpoint, and a torn last line, so that a resumed run writes it anew.
+
+        Args:
+            step: of the checkpoint.
+            log_bytes: from `log_bytes`, when it was written; a log that is not in it did not exist.
+        Raises:
+            DataError: a log is shorter than it was; nothing was changed.
+        """
+        lengths = {self.path / name: log_bytes.get(name, 0) for name in _LOGS}
+        lengths = {path: length for path, length in lengths.items() if path.is_file()}
+        for path, length in lengths.items():
+            if path.stat().st_size < length:
+                raise DataError(
+                    f"{path} has lost its end: {length:,} bytes were written before the checkpoint. Restore "
+                    "it from a copy of the run, or remove that checkpoint to go on from the one before"
+                )
+        for path, length in lengths.items():
+            with _writing(path):
+                os.truncate(path, length)
         for folder in ("rollouts", "updates", "eval"):
             for path in (self.path / folder).glob("step_*.jsonl"):
                 if step_of(path) > step:
@@ -203,10 +226,10 @@ def new_run_path(root: Path = Path("runs")) -> Path:
 
 
 def refuse_occupied(path: Path) -> None:
-    """A folder is free if it is not there, or holds nothing but a lock that a crash left."""
+    """A folder is free if it is not there, or holds nothing but what a process killed at its start left."""
     if path.exists() and not path.is_dir():
         raise ConfigError(f"output_dir {path} is a file: choose a folder")
-    if not path.is_dir() or all(entry.name == ".lock" for entry in path.iterdir()):
+    if not path.is_dir() or all(map(_begun, path.iterdir())):
         return
     if (path / "manifest.json").is_file():
         status = read_run(path).status
@@ -215,6 +238,23 @@ def refuse_occupied(path: Path) -> None:
             f"or go on with that run: stateset-rl train --resume {path}"
         )
     raise ConfigError(f"output_dir {path} holds other files: choose a new or empty folder")
+
+
+def refuse_running(path: Path) -> None:
+    """Refuse a run that another process trains, and a folder without a run.
+
+    Raises:
+        ConfigError: it is one of these.
+    """
+    read_run(path)
+    os.close(_take_lock(path))
+
+
+def _begun(entry: Path) -> bool:
+    """Whether `create` makes this before a folder is a run."""
+    if entry.name in _FOLDERS:
+        return not any(entry.iterdir())
+    return entry.name in (".lock", "config.resolved.yaml") or ".tmp-" in entry.name
 
 
 def _take_lock(path: Path) -> int:

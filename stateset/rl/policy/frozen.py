@@ -1,0 +1,21 @@
+"""Tells one set of frozen weights from another: a checkpoint of an adapter does not hold its base model."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from stateset.rl.policy.policy import Policy
+
+
+def frozen_sha256(policy: Policy) -> str | None:
+    """SHA-256 over names and bytes of the weights that training does not change; None without any."""
+    frozen = {n: p for n, p in policy.module.named_parameters() if not p.requires_grad}
+    if not frozen:
+        return None
+    digest = hashlib.sha256()
+    for name, parameter in frozen.items():
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
+        digest.update(parameter.detach().reshape(-1).view(torch.uint8).cpu().numpy().data)
+    return digest.hexdigest()
