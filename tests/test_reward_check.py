@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import DataError, GateError
 from stateset.rl.rewards.check import Finding, check_repeat, verdict
 from stateset.rl.rewards.group_checks import check_groups
-from stateset.rl.rewards.probes import own_words
+from stateset.rl.rewards.literals import own_words
+from stateset.rl.rewards.probes import _reworded, worthless
 from stateset.rl.rewards.trial import try_reward
 from stateset.rl.types import Score, ScoredGroup, Task
 
@@ -110,9 +112,46 @@ def test_repeats_are_compared_score_by_score() -> None:
     assert (differing.verdict, differing.example) == ("fail", "None and 0.0 for 'b'")
 
 
+KIND = re.compile(r"\bkindly\b|\bwith pleasure\b")
+
+
+def _is_kind(response: str) -> bool:
+    return bool(KIND.search(response) or response.startswith("Gladly"))
+
+
+def kind(response: str) -> float:
+    """Not this one."""
+    return float(_is_kind(response))
+
+
+class Holding:
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+
+    def __call__(self, response: str) -> float:
+        return float(any(word in response for word in self.words))
+
+
+def closing(words: frozenset[str]) -> Any:
+    return lambda response: float(response in words)
+
+
 def test_a_rewards_own_words_are_found() -> None:
     assert own_words(reward_zoo.politeness)[:2] == ["sorry", "please"]
-    assert "the quick" not in own_words(math.sqrt)
+    assert own_words(math.sqrt) == []
+    assert own_words(kind) == ["Gladly", "kindly", "with pleasure"]
+    assert own_words(Holding(["refund", "sorry"])) == ["refund", "sorry"]
+    assert own_words(closing(frozenset({"no", "yes"}))) == ["no", "yes"]
+    strung = next(
+        p for p in worthless([Task(id=i, prompt="q", answer=i) for i in "ab"], kind) if "own" in p.name
+    )
+    assert strung.texts == ["Gladly kindly with pleasure", "Gladly, kindly, with pleasure"]
+
+
+def test_a_reworded_answer_means_the_same() -> None:
+    assert _reworded("I've sent it. I can't say more.") == "I have sent it. I cannot say more."
+    assert _reworded("We will send it, and I have noted it.") == "We'll send it, and I've noted it."
+    assert _reworded("Sent.") == "Sent."
 
 
 def test_rows_without_different_answers_cannot_try_it() -> None:

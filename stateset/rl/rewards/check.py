@@ -161,6 +161,9 @@ def _as_right(found: float, r: float, w: float) -> bool:
 
 
 _WORTHLESS = _rule(_halfway, _above_wrong)
+_MEANS_THE_SAME = _rule(
+    lambda found, r, w: found < (r + w) / 2, lambda found, r, w: found < r - 0.2 * (r - w)
+)
 RULES: Mapping[str, Callable[[float, float, float], Verdict]] = {
     "empty": _WORTHLESS,
     "blanks": _WORTHLESS,
@@ -175,9 +178,8 @@ RULES: Mapping[str, Callable[[float, float, float], Verdict]] = {
     "padded with politeness": _rule(
         lambda found, r, w: found > r + 0.2 * (r - w), lambda found, r, w: found < r - 0.5 * (r - w)
     ),
-    "in another case and spacing": _rule(
-        lambda found, r, w: found < (r + w) / 2, lambda found, r, w: found < r - 0.2 * (r - w)
-    ),
+    "in another case and spacing": _MEANS_THE_SAME,
+    "with long forms for short ones": _MEANS_THE_SAME,
     "sentences in another order": _rule(_never, lambda found, r, w: found < (r + w) / 2),
     "another language": _rule(_as_right, _never),
     "injection": _WORTHLESS,

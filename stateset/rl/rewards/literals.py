@@ -1,0 +1,84 @@
+"""The words that a reward looks for, for a probe that strings them together.
+
+Text literals, lists of words and the words of regular expressions: in the reward's source, in what it holds
+(its attributes and its closure), and in the functions and classes of its own module that it uses. What it
+imports from other modules, reads from files or asks a model for is not found.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+_MOST_PLACES = 40
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_PATTERN_WORD = re.compile(r"[A-Za-z][A-Za-z' ]*[A-Za-z]")
+_ESCAPED = re.compile(r"\\.")
+
+
+def own_words(reward: Any) -> list[str]:
+    """Words and phrases, docstrings aside; none where there is no source."""
+    found: dict[str, None] = {}
+    todo: list[Any] = [reward]
+    seen: list[Any] = []
+    while todo and len(seen) < _MOST_PLACES:
+        place = todo.pop(0)
+        if any(place is other for other in seen):
+            continue
+        seen.append(place)
+        held = list(_held(place))
+        for value in [*_mentioned(_definition(place)), *held]:
+            found |= dict.fromkeys(_texts(value))
+            if any(value is one for one in held) or _is_neighbour(value, place):
+                todo.append(value)
+    return list(found)
+
+
+def _definition(place: Any) -> Any:
+    return place if inspect.isfunction(place) or isinstance(place, type) else type(place)
+
+
+def _held(place: Any) -> Iterator[Any]:
+    """What a closure or an object keeps."""
+    if inspect.isfunction(place):
+        yield from (cell.cell_contents for cell in place.__closure__ or ())
+    elif not isinstance(place, type):
+        yield from getattr(place, "__dict__", {}).values()
+
+
+def _mentioned(definition: Any) -> Iterator[Any]:
+    """The literals in its source, and what the names there mean in its module."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(definition)))
+    except (OSError, TypeError, SyntaxError):
+        return
+    names = vars(sys.modules.get(definition.__module__, ModuleType("")))
+    docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in docs:
+            yield node.value
+        elif isinstance(node, ast.Name) and node.id in names:
+            yield names[node.id]
+
+
+def _is_neighbour(value: Any, place: Any) -> bool:
+    """A function or class of the same module."""
+    written = inspect.isfunction(value) or isinstance(value, type)
+    return written and value.__module__ == _definition(place).__module__
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The words of a text, a pattern, or a list of either."""
+    if isinstance(value, str) and re.search(r"[a-zA-Z]{2}", value):
+        yield value.strip()
+    elif isinstance(value, re.Pattern):
+        yield from _PATTERN_WORD.findall(_ESCAPED.sub("|", str(value.pattern)))
+    elif isinstance(value, tuple | list | set | frozenset):
+        for item in sorted(value, key=str) if isinstance(value, set | frozenset) else value:
+            yield from _texts(item)
