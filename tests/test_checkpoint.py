@@ -341,3 +341,55 @@ def test_a_run_that_is_going_on_is_not_resumed(tiny_llama: Path, tmp_path: Path)
         trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
     other.close("stopped")
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def doctor(run: Path) -> tuple[int, str]:
+    """Exit code, and what it said on one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stateset.rl", "runs", "doctor", str(run)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, " ".join(done.stdout.split())
+
+
+def test_the_doctor_says_what_is_damaged_and_what_goes_on(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trainer(tiny_llama, run, save_every=2).train(ROWS)  # 4 steps
+    code, said = doctor(run)
+    assert (code, "a resume goes on from step_00004" in said) == (0, True)
+    assert "takes steps" not in said
+
+    shutil.rmtree(run / "checkpoints/step_00004")  # as if killed in step 4
+    (run / "checkpoints/.tmp-step_00004-7").mkdir()
+    (run / "checkpoints/step_00002/PINNED").touch()
+    with (run / "events.jsonl").open("a") as file:
+        file.write('{"torn')
+    code, said = doctor(run)
+    assert code == 0, "a killed process leaves no damage"
+    assert "step_00002 whole, pinned" in said
+    assert "a resume goes on from step_00002 and takes steps 3 to 4 again" in said
+    assert "the last line of events.jsonl is torn" in said
+    assert ".tmp-step_00004-7 was never finished" in said
+
+    (run / "checkpoints/step_00002/state.json").write_text("{}")
+    (run / "rollouts/step_00001.jsonl").write_text("{nonsense}\n")
+    code, said = doctor(run)
+    assert code == 1
+    assert "damaged checkpoints/step_00002/state.json has 2 bytes instead of" in said
+    assert "step_00001.jsonl:1 is damaged" in said
+    assert "no checkpoint is whole: the run cannot go on" in said
+
+
+def test_the_doctor_sees_a_log_that_lost_its_end_and_a_run_without_checkpoints(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    trainer(tiny_llama, run).train(ROWS)
+    (run / "metrics.jsonl").write_bytes(b"")
+    code, said = doctor(run)
+    assert (code, "metrics.jsonl has 0 bytes" in said) == (1, True)
+    shutil.rmtree(run / "checkpoints")
+    code, said = doctor(run)
+    assert (code, "a resume begins the run again" in said) == (0, True)
+    assert doctor(tmp_path)[0] == 2, "no run there"

@@ -21,7 +21,7 @@ MANIFEST = "MANIFEST.json"
 PINNED = "PINNED"  # a file of this name in a checkpoint keeps it for good
 LEAST = 2  # whole checkpoints that always stay
 _NAME = re.compile(r"(warm|step)_(\d+)")  # those of the warm start come before step 1
-_UNFINISHED = ".tmp-"
+UNFINISHED = ".tmp-"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -55,7 +55,7 @@ def commit(target: Path, write: Callable[[Path], None], num_bytes: int = 0) -> N
         OSError: it could not be written; other checkpoints are as they were, and nothing else is left.
     """
     folder = target.parent
-    temporary = folder / f"{_UNFINISHED}{target.name}-{os.getpid()}"
+    temporary = folder / f"{UNFINISHED}{target.name}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_unfinished(folder)
@@ -104,7 +104,7 @@ def tidy(folder: Path, latest: Path | None) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Drop what a killed process, or a failed attempt, has left."""
-    for path in folder.glob(f"{_UNFINISHED}*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -133,7 +133,7 @@ def _sha256(file: Path) -> str:
 
 
 def _remove(checkpoint: Path) -> None:
-    aside = checkpoint.with_name(f"{_UNFINISHED}removed-{checkpoint.name}-{os.getpid()}")
+    aside = checkpoint.with_name(f"{UNFINISHED}removed-{checkpoint.name}-{os.getpid()}")
     checkpoint.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 

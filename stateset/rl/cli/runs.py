@@ -22,14 +22,14 @@ def runs(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ROOT | show RUN | plot RUN]",
+            metavar="[ROOT | show RUN | plot RUN | doctor RUN]",
             show_default=False,
             help="A folder of runs (default: runs), or one run.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, the newest first, show one with all its steps, or draw its curves."""
+    """List runs, the newest first; show one with all its steps, draw its curves, or look for damage."""
     from stateset.rl.tracking.read_runs import list_runs, read_run
 
     match words or ["runs"]:
@@ -41,11 +41,16 @@ def runs(
             _plot_run(Path(run), as_json)
         case ["plot"]:
             raise ConfigError("`runs plot` needs a run: stateset-rl runs plot runs/NAME")
+        case ["doctor", run]:
+            _examine(Path(run), as_json)
+        case ["doctor"]:
+            raise ConfigError("`runs doctor` needs a run: stateset-rl runs doctor runs/NAME")
         case [root]:
             _show_list(list_runs(Path(root)), root, as_json)
         case _:
             raise ConfigError(
-                "give one folder of runs, or `show` or `plot` and one run: stateset-rl runs show runs/NAME"
+                "give one folder of runs, or `show`, `plot` or `doctor` and one run: stateset-rl runs show "
+                "runs/NAME"
             )
 
 
@@ -116,6 +121,24 @@ def _plot_run(run: Path, as_json: bool) -> None:
         show.data_json({"picture": picture})
     else:
         show.data(picture)
+
+
+def _examine(run: Path, as_json: bool) -> None:
+    """What is damaged, what a resume goes on from, what it does again; exit code 1 if anything is damaged."""
+    from stateset.rl.tracking.diagnosis import diagnose
+
+    found = diagnose(run)
+    if as_json:
+        show.data_json(asdict(found))
+    else:
+        lines = [("run", f"{found.run} ({found.status}, {found.last_step} steps recorded)")]
+        for name, problem in found.checkpoints.items():
+            lines.append((name, (problem or "whole") + (", pinned" if name in found.pinned else "")))
+        lines += [("note", remark) for remark in found.remarks]
+        lines += [("damaged", problem) for problem in found.problems]
+        show.data("\n".join(f"{name:<12}{text}" for name, text in lines))
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def _took(run: Run) -> str | None:

@@ -267,7 +267,9 @@ class Config(BaseModel):
     )
     eval_every: PositiveInt = Field(20, description="Steps between evaluations on `eval_dataset`.")
     save_every: PositiveInt = Field(50, description="Steps between checkpoints.")
-    keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints that stay on disk.")
+    keep_checkpoints: PositiveInt = Field(
+        3, description="Newest checkpoints that stay on disk, beside the best; two whole ones always do."
+    )
     warm_start: WarmStart | None = Field(
         None, description="Supervised steps on logged replies before GRPO; `{}` takes every default."
     )

@@ -34,7 +34,7 @@ from stateset.rl.tracking.read_runs import read_run, step_of
 from stateset.rl.types import ScoredGroup, StepMetrics
 
 _FOLDERS = ("rollouts", "updates", "eval", "checkpoints")
-_LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "warm_start.jsonl", "eval/summary.jsonl")
+LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "warm_start.jsonl", "eval/summary.jsonl")
 
 
 class RunDirectory:
@@ -151,7 +151,7 @@ class RunDirectory:
     def log_bytes(self) -> dict[str, int]:
         """The length of each log, all of it on the disk; what `cut_back` goes back to."""
         found = {}
-        for name in _LOGS:
+        for name in LOGS:
             if (self.path / name).is_file():
                 with _writing(self.path / name), (self.path / name).open("rb") as file:
                     os.fsync(file.fileno())
@@ -167,7 +167,7 @@ class RunDirectory:
         Raises:
             DataError: a log is shorter than it was; nothing was changed.
         """
-        lengths = {self.path / name: log_bytes.get(name, 0) for name in _LOGS}
+        lengths = {self.path / name: log_bytes.get(name, 0) for name in LOGS}
         lengths = {path: length for path, length in lengths.items() if path.is_file()}
         for path, length in lengths.items():
             if path.stat().st_size < length:
