@@ -389,6 +389,55 @@ FAULTS = (
         "loss + config.entropy_coef",
         "test_policy_learner.py",
     ),
+    Fault(
+        "a gradient that is not finite is stepped with",
+        "policy/optimizer.py",
+        "if not math.isfinite(norm) and not self.scaler.is_enabled():",
+        "if math.isnan(norm) and not self.scaler.is_enabled():",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "a loss that is not finite is not looked at",
+        "policy/optimizer.py",
+        "if not math.isfinite(loss):  # before",
+        "if False:  # before",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "steps left out are not counted",
+        "policy/optimizer.py",
+        "self.skipped_in_a_row += 1",
+        "self.skipped_in_a_row = 1",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "steps left out are forgotten in a resume",
+        "policy/optimizer.py",
+        'int(tensors.get("skipped_in_a_row", 0))',
+        "0",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "padding of the reference reaches the loss",
+        "policy/learner.py",
+        "reference = masked(fixed.reference[rows], mask)",
+        "reference = fixed.reference[rows]",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "the KL's ratio over padding",
+        "policy/learner.py",
+        "moved = masked(logprobs.detach() - before, part.mask)",
+        "moved = logprobs.detach() - before",
+        "test_bad_batches.py",
+    ),
+    Fault(
+        "a step left out enters the means",
+        "policy/learner.py",
+        "                continue\n",
+        "",
+        "test_bad_batches.py",
+    ),
 )
 
 

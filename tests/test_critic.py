@@ -72,7 +72,7 @@ def test_values_are_those_of_plain_rows(tiny_llama: Path, shares: bool) -> None:
 def gradient(critic: Critic, returns: Tensor, old: Tensor, monkeypatch) -> Tensor:
     found: list[Tensor] = []
 
-    def step(self: PolicyOptimizer, rate: float) -> float:
+    def step(self: PolicyOptimizer, rate: float, loss: float) -> float:
         found.append(torch.cat([m.grad.flatten() for m in self.masters.values() if m.grad is not None]))
         self.clear()
         return 0.0

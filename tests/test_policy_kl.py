@@ -128,7 +128,7 @@ def test_kl_importance_weighs_later_updates_by_the_ratio(tiny_llama: Path, monke
         learner.update(batch, ADVANTAGES * 30, everything, [0.02], fixed)
         found = []
         with monkeypatch.context() as patch:
-            patch.setattr(PolicyOptimizer, "step", lambda self, rate: found.append(flat(self)) or 0.0)
+            patch.setattr(PolicyOptimizer, "step", lambda self, rate, loss: found.append(flat(self)) or 0.0)
             learner.update(batch, torch.zeros(8), everything, [0.0], fixed)
         logprobs, _ = learner.policy.logprobs(batch, 1.0)
         ratio = (logprobs - fixed.old).detach().exp().clamp(max=2.0) if importance else 1.0

@@ -53,7 +53,7 @@ def gradient(learner: Learner, batch: Batch, advantages: torch.Tensor, monkeypat
     """The flat gradient that the optimizer is handed."""
     found: list[torch.Tensor] = []
 
-    def step(self, rate: float) -> float:
+    def step(self, rate: float, loss: float) -> float:
         zeros = {n: torch.zeros_like(m) for n, m in self.masters.items()}
         found.append(
             torch.cat(
@@ -221,14 +221,6 @@ def test_a_sampler_that_disagrees_stops_the_run(tiny_llama) -> None:
     wrong = dataclasses.replace(batch, sampler_logprobs=batch.sampler_logprobs * 1.3)
     with pytest.raises(TrainingError, match="sampler"):
         learner.update(wrong, ADVANTAGES, [[0, 1, 2]], [RATE])
-    assert all(torch.equal(before[name], now) for name, now in weights(learner).items())
-
-
-def test_a_non_finite_gradient_changes_nothing(tiny_llama) -> None:
-    learner = learner_of(tiny_llama)
-    before = weights(learner)
-    with pytest.raises(TrainingError, match="gradient norm"):
-        run(learner, make_batch(), torch.full((8,), float("inf")))
     assert all(torch.equal(before[name], now) for name, now in weights(learner).items())
 
 

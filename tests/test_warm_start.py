@@ -160,12 +160,12 @@ def test_a_stop_in_the_warm_start_resumes_bit_for_bit(
     trainer(tiny_llama, whole).train(ROWS)
     stop_at = 3
 
-    def step(self: PolicyOptimizer, rate: float) -> float:
+    def step(self: PolicyOptimizer, rate: float, loss: float) -> float:
         nonlocal stop_at
         stop_at -= 1
         if stop_at == 0:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, rate)
+        return original(self, rate, loss)
 
     original = PolicyOptimizer.step
     with monkeypatch.context() as patch:

@@ -33,6 +33,7 @@ from stateset.rl.keeper import (
     origin_of,
     tasks_fingerprint,
 )
+from stateset.rl.policy.bad_batch import refuse_more
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
@@ -212,6 +213,10 @@ class GRPOTrainer:
         given = {"exact_sampler": self.learner.exact_sampler, "part_weights": self.scorer.weights}
         trace = trace_lines(batch, advantages, fixed, self.learner.trace, given)
         self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
+        if bad := self.learner.bad_batches:
+            lines = [line for one in bad for line in one.lines(groups, rewards.tolist())]
+            self.recorder.bad_batches(number, f"step_{number:05d}", lines)
+            refuse_more(self.learner.skipped_in_a_row, bad, groups, self.recorder.path / "bad_batches")
         return metrics
 
     def _open(

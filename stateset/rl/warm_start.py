@@ -7,9 +7,13 @@ stage. Its checkpoints lie every `save_every` steps and after the last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+
+import torch
+from torch import Tensor
 
 from stateset.rl.algorithm.aggregation import token_weights
 from stateset.rl.config.plan import supervised_steps
@@ -18,11 +22,12 @@ from stateset.rl.data.load import load_replies
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.keeper import Keeper, warm_start_name
+from stateset.rl.policy.bad_batch import BadBatch, explain, refuse_more
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import supervised_micro_batch_tokens
 from stateset.rl.policy.memory import recompute_activations
 from stateset.rl.policy.micro_batches import MicroBatches
-from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
+from stateset.rl.policy.optimizer import NonFiniteError, PolicyOptimizer, learning_rate_at
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.sample import sample_seed
 from stateset.rl.signals import StopRequest
@@ -82,6 +87,7 @@ def imitate(
     config: Config,
     on_step: Callable[[SupervisedStep], None],
     done: int = 0,
+    on_bad: Callable[[int, BadBatch, Sequence[RolloutGroup]], None] | None = None,
 ) -> None:
     """Take the supervised steps of one stage: token-mean cross-entropy over the replies.
 
@@ -92,6 +98,7 @@ def imitate(
         config: its `warm_start` says how many steps of what size; `seed` orders the rows.
         on_step: called after each step.
         done: steps that were taken before.
+        on_bad: called before it with the number and the batch of a step that was left out; None: none may be.
     """
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
@@ -103,23 +110,35 @@ def imitate(
         for step in range(done, total):
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
             batch = Batch.from_groups(chosen).to(policy.device)
-            work = partial(_gradient, policy, optimizer, batch, micro_batches)
+            seen = torch.full_like(batch.mask, math.nan)
+            work = partial(_gradient, policy, optimizer, batch, micro_batches, seen)
             loss = optimizer.world.total(micro_batches.retry(work, optimizer.clear))
+            optimizer.world.fill(seen)
             rate = learning_rate_at(
                 step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
             )
-            norm = optimizer.step(rate)
+            norm = math.nan
+            try:
+                norm = optimizer.step(rate, loss)
+            except NonFiniteError as error:
+                if on_bad is None:
+                    raise
+                numbers = {"log-probability": seen}
+                on_bad(step + 1, explain("warm start", error, batch, range(len(chosen)), numbers), chosen)
             on_step(SupervisedStep(step=step + 1, total=total, loss=loss, learning_rate=rate, grad_norm=norm))
     except BaseException:  # Ctrl-C too: a later call must not find half a gradient
         optimizer.clear()
         raise
 
 
-def _gradient(policy: Policy, optimizer: PolicyOptimizer, batch: Batch, micro_batches: MicroBatches) -> float:
-    """Of the mean negative log-probability of a reply's token; returns that."""
+def _gradient(
+    policy: Policy, optimizer: PolicyOptimizer, batch: Batch, micro_batches: MicroBatches, seen: Tensor
+) -> float:
+    """Of the mean negative log-probability of a reply's token; returns that. `seen` [B, T] gets them all."""
     weights, loss = token_weights(batch.mask, "token-mean"), 0.0
     for rows in micro_batches.split(batch, optimizer.world.share(range(len(batch.prompts)))):
         logprobs, _ = policy.logprobs(batch.take(rows), temperature=1.0)
+        seen[rows] = logprobs.detach()
         part = -(logprobs * weights[rows]).sum()
         optimizer.backward(part)
         loss += float(part.detach())
@@ -144,8 +163,12 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
         if stop.number:
             raise keeper.stopped(stop.number)
 
+    def left_out(step: int, bad: BadBatch, groups: Sequence[RolloutGroup]) -> None:
+        recorder.bad_batches(0, f"warm_start_{step:05d}", bad.lines(groups))
+        refuse_more(learner.optimizer.skipped_in_a_row, [bad], groups, recorder.path / "bad_batches")
+
     with recorder.phase("warm start"):
-        imitate(keeper.policy, learner.optimizer, examples, config, after, state.warm_step)
+        imitate(keeper.policy, learner.optimizer, examples, config, after, state.warm_step, left_out)
     recorder.warm_start_done()
     learner.begin()
     keeper.engine.load_weights(keeper.policy)

@@ -7,6 +7,7 @@ zeros in place of the vocabulary's, and is trained beside it with an optimizer o
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -17,11 +18,12 @@ from transformers import PreTrainedModel
 
 from stateset.rl.algorithm.aggregation import masked, token_weights
 from stateset.rl.config.schema import Config
+from stateset.rl.policy.bad_batch import BadBatch, explain
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.distributed import ALONE, World
 from stateset.rl.policy.forward import plain_hidden, shared_hidden, spread
 from stateset.rl.policy.micro_batches import MicroBatches
-from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.policy.optimizer import NonFiniteError, PolicyOptimizer
 from stateset.rl.policy.policy import Policy
 
 
@@ -52,6 +54,7 @@ class Critic:
             max_grad_norm=config.max_grad_norm,
             world=world,
         )
+        self.bad_batches: list[BadBatch] = []  # of the latest update
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
@@ -98,19 +101,25 @@ class Critic:
             Loss, gradient norm, mean value and explained variance of the returns, by logged name.
         """
         ratio = self.config.critic_learning_rate / self.config.learning_rate
-        losses, norms = [], []
+        losses, norms, self.bad_batches = [], [], []
         try:
             for groups, rate in zip(plan, policy_rates, strict=True):
                 step = partial(self._accumulate, batch, returns, old_values, groups)
-                losses.append(self.world.total(self.micro_batches.retry(step, self.optimizer.clear)))
-                norms.append(self.optimizer.step(rate * ratio))
+                loss = self.world.total(self.micro_batches.retry(step, self.optimizer.clear))
+                try:
+                    norms.append(self.optimizer.step(rate * ratio, loss))
+                    losses.append(loss)
+                except NonFiniteError as error:
+                    numbers = {"value": old_values, "return": returns}
+                    self.bad_batches.append(explain("critic", error, batch, groups, numbers))
         except BaseException:  # Ctrl-C too: a later call must not find half a gradient
             self.optimizer.clear()
             raise
         inside = batch.mask != 0
         return {
-            "critic/loss": sum(losses) / len(losses),
-            "critic/grad_norm": sum(norms) / len(norms),
+            "critic/loss": sum(losses) / len(losses) if losses else math.nan,
+            "critic/grad_norm": sum(norms) / len(norms) if norms else math.nan,
+            "critic/bad_batches": float(len(self.bad_batches)),
             "critic/value": float(old_values[inside].mean()) if inside.any() else 0.0,
             "critic/explained_variance": _explained(old_values[inside], returns[inside]),
         }

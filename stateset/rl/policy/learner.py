@@ -19,12 +19,13 @@ from stateset.rl.algorithm.kl import kl_penalty
 from stateset.rl.algorithm.loss import POLICY_LOSSES, Clip
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, TrainingError
+from stateset.rl.policy.bad_batch import MOST_IN_A_ROW, BadBatch, explain
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.critic import Critic
 from stateset.rl.policy.distributed import ALONE, World
 from stateset.rl.policy.memory import recompute_activations, recomputes_activations
 from stateset.rl.policy.micro_batches import MicroBatches
-from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.policy.optimizer import NonFiniteError, PolicyOptimizer
 from stateset.rl.policy.parity import explain_gap
 from stateset.rl.policy.policy import Policy, Weights
 from stateset.rl.policy.tally import Tally
@@ -60,6 +61,7 @@ class Learner:
         )
         self._sampler_checked = False
         self.trace: list[UpdateTrace] = []  # of the latest update
+        self.bad_batches: list[BadBatch] = []  # of the latest update, the critic's included
         self.micro_batches = MicroBatches(micro_batch_tokens(config, policy), recompute=self._recompute)
         self.critic: Critic | None = None
         if config.adv_estimator == "gae":
@@ -101,7 +103,7 @@ class Learner:
         Returns:
             What the update measured, by logged name.
         Raises:
-            TrainingError: a non-finite gradient, or sampler and trainer disagree in the run's first step.
+            TrainingError: sampler and trainer disagree in the run's first step.
         """
         try:
             fixed = fixed or self.before(batch, len(plan))
@@ -121,22 +123,42 @@ class Learner:
         fixed: Fixed,
     ) -> dict[str, float]:
         tally = Tally()
-        self.trace = []
+        self.trace, self.bad_batches = [], []
         if fixed.old is not None and fixed.reference is not None and not self._kl_in_loss:
             kl = kl_penalty(fixed.old, fixed.reference, "low_var_kl")
             tally.tokens("kl", kl, batch.mask)
+        taken = 0
         for groups, rate in zip(plan, learning_rates, strict=True):
-            self.trace.append(UpdateTrace(tuple(groups), torch.full_like(batch.mask, math.nan)))
-            step = partial(self._gradient, batch, advantages, groups, fixed)
-            mine = self.micro_batches.retry(step, self.optimizer.clear)
-            for one in self.world.gather(astuple(mine)):
-                tally.merge(Tally(*one))
-            self._check_sampler(tally, batch, groups)
-            tally.add("grad_norm", self.optimizer.step(rate))
+            found = self._measure_gradient(batch, advantages, groups, fixed)
+            try:
+                norm = self.optimizer.step(rate, found.sums.get("loss", 0.0))
+            except NonFiniteError as error:
+                self.bad_batches.append(self._explain(error, batch, advantages, groups, fixed))
+                if self.skipped_in_a_row >= MOST_IN_A_ROW:
+                    break
+                continue
+            taken += 1
+            tally.merge(found)
+            tally.add("grad_norm", norm)
             tally.add("learning_rate", rate)
-        for update in self.trace:
-            self.world.fill(update.logprobs)
-        return tally.means() | {"loss": tally.sums.get("loss", 0.0) / len(plan)}
+        loss = tally.sums.get("loss", 0.0) / taken if taken else math.nan
+        return tally.means() | {"loss": loss, "bad_batches": float(len(self.bad_batches))}
+
+    def _measure_gradient(
+        self, batch: Batch, advantages: Tensor, groups: Sequence[int], fixed: Fixed
+    ) -> Tally:
+        """Make the gradient of one optimizer step; returns what all ranks measured."""
+        self.trace.append(self._empty_trace(batch, groups))
+        work = partial(self._gradient, batch, advantages, groups, fixed)
+        found = Tally()
+        for one in self.world.gather(astuple(self.micro_batches.retry(work, self.optimizer.clear))):
+            found.merge(Tally(*one))
+        for seen in (self.trace[-1].logprobs, self.trace[-1].entropy):
+            if seen is not None:
+                self.world.fill(seen)
+        if math.isfinite(found.sums.get("loss", 0.0)):
+            self._check_sampler(found, batch, groups)
+        return found
 
     def _gradient(self, batch: Batch, advantages: Tensor, groups: Sequence[int], fixed: Fixed) -> Tally:
         """The gradient of one optimizer step, micro-batch by micro-batch, and what they measured."""
@@ -150,6 +172,33 @@ class Learner:
             self._accumulate(batch, part, weights, advantages, fixed, tally)
         return tally
 
+    def _empty_trace(self, batch: Batch, groups: Sequence[int]) -> UpdateTrace:
+        none = torch.full_like(batch.mask, math.nan)
+        return UpdateTrace(tuple(groups), none, none.clone() if self.config.entropy_coef else None)
+
+    def _keep(self, rows: Tensor, logprobs: Tensor, entropy: Tensor) -> None:
+        self.trace[-1].logprobs[rows] = logprobs.detach()
+        if self.trace[-1].entropy is not None:
+            self.trace[-1].entropy[rows] = entropy.detach()
+
+    def _explain(
+        self,
+        error: NonFiniteError,
+        batch: Batch,
+        advantages: Tensor,
+        groups: Sequence[int],
+        fixed: Fixed,
+    ) -> BadBatch:
+        numbers = {
+            "sampler's log-probability": None if self.exact_sampler else batch.sampler_logprobs,
+            "reference log-probability": fixed.reference,
+            "old log-probability": fixed.old,
+            "advantage": advantages,
+            "log-probability": self.trace[-1].logprobs,
+            "entropy": self.trace[-1].entropy,
+        }
+        return explain("policy", error, batch, self._with_signal(batch, advantages, groups), numbers)
+
     def update_critic(
         self,
         batch: Batch,
@@ -161,7 +210,15 @@ class Learner:
         """The critic's steps on the same batch: `returns` [B, T] are what its values should have been."""
         assert self.critic is not None, "gae has one"
         assert fixed.values is not None, "and asked it before"
-        return self.critic.update(batch, returns.to(batch.mask), fixed.values, plan, learning_rates)
+        found = self.critic.update(batch, returns.to(batch.mask), fixed.values, plan, learning_rates)
+        self.bad_batches += self.critic.bad_batches
+        return found
+
+    @property
+    def skipped_in_a_row(self) -> int:
+        """Optimizer steps since the last one that was taken, the policy's or the critic's."""
+        critic = 0 if self.critic is None else self.critic.optimizer.skipped_in_a_row
+        return max(self.optimizer.skipped_in_a_row, critic)
 
     def _recompute(self) -> bool:
         """Keep no activations from here on; whether that is new."""
@@ -247,7 +304,7 @@ class Learner:
             )
         else:
             logprobs, entropy = self.policy.logprobs(part, config.temperature)
-        self.trace[-1].logprobs[rows] = logprobs.detach()
+        self._keep(rows, logprobs, entropy)
         before = logprobs.detach() if fixed.old is None else fixed.old[rows]
         low, high = config.clip_bounds
         losses, stats = POLICY_LOSSES[config.loss](
@@ -262,9 +319,10 @@ class Learner:
             losses = losses * gap.clamp(max=math.log(MAX_CORRECTION)).exp()
         loss = (losses * weights).sum()
         if self._kl_in_loss:
-            kl, shown = self._kl(logprobs, exact_kl, fixed, rows)
+            kl, shown = self._kl(logprobs, exact_kl, fixed, rows, part.mask)
             if config.kl_importance:
-                kl = kl * (logprobs.detach() - before).exp().clamp(max=MAX_CORRECTION)
+                moved = masked(logprobs.detach() - before, part.mask)
+                kl = kl * moved.clamp(max=math.log(MAX_CORRECTION)).exp()
             loss = loss + config.kl_loss_coef * (kl * weights).sum()
             tally.tokens("kl", shown, part.mask)
         if config.entropy_coef:
@@ -278,13 +336,13 @@ class Learner:
             tally.largest("sampler/max_gap", float(gap.abs().max()))
 
     def _kl(
-        self, logprobs: Tensor, exact: Tensor | None, fixed: Fixed, rows: Tensor
+        self, logprobs: Tensor, exact: Tensor | None, fixed: Fixed, rows: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The penalty of each token, and what is logged: the exact KL if it is known, else its estimate."""
         if exact is not None:
             return exact, exact.detach()
         assert fixed.reference is not None
-        reference = fixed.reference[rows]
+        reference = masked(fixed.reference[rows], mask)
         shown = kl_penalty(logprobs.detach(), reference, "low_var_kl")
         return kl_penalty(logprobs, reference, self.config.kl_loss_type), shown
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,20 @@ class Trainable(Protocol):
 
     def trainable(self) -> Mapping[str, nn.Parameter]:
         """The parameters that training changes, by name."""
+
+
+class NonFiniteError(TrainingError):
+    """An optimizer step was left out, because its loss or gradient norm is not finite.
+
+    `where` names the first parameter whose gradient is not.
+    """
+
+    def __init__(self, loss: float, norm: float, where: str) -> None:
+        super().__init__(
+            f"the loss is {loss:g} and the gradient norm {norm:g}: nothing was changed by this step. Lower "
+            "learning_rate, or set dtype: fp32 to see whether precision is the cause"
+        )
+        self.loss, self.norm, self.where = loss, norm, where
 
 
 class PolicyOptimizer:
@@ -59,6 +73,7 @@ class PolicyOptimizer:
         self.parameters = model.trainable()
         self.masters = {name: _master(p) for name, p in self.parameters.items()}
         self.max_grad_norm = max_grad_norm
+        self.skipped_in_a_row = 0  # steps left out since the last one that was taken
         matrices = [m for m in self.masters.values() if m.ndim >= 2]
         others = [m for m in self.masters.values() if m.ndim < 2]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -80,36 +95,46 @@ class PolicyOptimizer:
                 master.grad.add_(parameter.grad)
             parameter.grad = None
 
-    def step(self, learning_rate: float) -> float:
+    def step(self, learning_rate: float, loss: float = 0.0) -> float:
         """Add up the ranks' gradients, clip, step, round the masters into the compute weights.
 
+        Args:
+            learning_rate: of this step.
+            loss: of the whole step, all micro-batches and ranks.
         Returns:
             The global gradient norm before clipping.
         Raises:
-            TrainingError: the norm is not finite; no weight has changed.
+            NonFiniteError: that or the loss is not finite; no weight or moment has changed. An overflow that
+                fp16's scaler provoked is no error: it leaves the step out and lowers the scale.
         """
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
         for master in self.masters.values():
             if master.grad is None:  # no signal is a gradient of zero: AdamW's moments decay all the same
                 master.grad = torch.zeros_like(master)
+        if not math.isfinite(loss):  # before the scaler, which would take it for its own doing
+            self._leave_out(loss, math.nan)
         grads = [m.grad for m in self.masters.values() if m.grad is not None]
         self.world.add_up(grads)
         self.scaler.unscale_(self.adamw)
         norm = float(torch.nn.utils.get_total_norm(grads))
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            self.clear()
-            raise TrainingError(
-                f"the gradient norm is {norm}: nothing was changed by this step. Lower learning_rate, or set "
-                "dtype: fp32 to see whether precision is the cause"
-            )
+            self._leave_out(loss, norm)
         if self.max_grad_norm and norm > self.max_grad_norm and math.isfinite(norm):
             torch._foreach_mul_(grads, self.max_grad_norm / norm)
         self.scaler.step(self.adamw)
         self.scaler.update()
         self.round_masters()
         self.clear()
+        self.skipped_in_a_row = 0
         return norm
+
+    def _leave_out(self, loss: float, norm: float) -> NoReturn:
+        named = ((name, master.grad) for name, master in self.masters.items())
+        where = next((n for n, grad in named if grad is not None and not grad.isfinite().all()), "")
+        self.clear()
+        self.skipped_in_a_row += 1
+        raise NonFiniteError(loss, norm, where)
 
     def round_masters(self) -> None:
         """Copy the masters into the compute weights."""
@@ -126,24 +151,28 @@ class PolicyOptimizer:
     def forget(self) -> None:
         """Drop AdamW's moments, so that another stage of training begins anew from the same masters."""
         self.adamw.state.clear()
+        self.skipped_in_a_row = 0
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Masters, AdamW moments and the loss scale of fp16 under flat names, for a checkpoint."""
+        """Masters, moments, the loss scale of fp16 and steps left out, under flat names, for a checkpoint."""
         tensors = {f"master/{name}": master.detach() for name, master in self.masters.items()}
         for name, master in self.masters.items():
             tensors |= {f"{key}/{name}": value for key, value in self.adamw.state.get(master, {}).items()}
+        if self.skipped_in_a_row:
+            tensors["skipped_in_a_row"] = torch.tensor(self.skipped_in_a_row)
         scale = self.scaler.state_dict()  # empty but for fp16
         values = [scale[key] for key in _SCALE if key in scale]
         return tensors | ({"loss_scale": torch.tensor(values, dtype=torch.float64)} if values else {})
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state_tensors`: masters, moments, loss scale and compute weights."""
+        """The inverse of `state_tensors`; the compute weights follow from the masters."""
         for name, master in self.masters.items():
             with torch.no_grad():
                 master.copy_(tensors[f"master/{name}"])
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors]
             if keys:
                 self.adamw.state[master] = {key: tensors[f"{key}/{name}"].to(master.device) for key in keys}
+        self.skipped_in_a_row = int(tensors.get("skipped_in_a_row", 0))
         if self.scaler.is_enabled() and "loss_scale" in tensors:
             scale, steps = tensors["loss_scale"].tolist()
             found = dict(zip(_SCALE, (scale, int(steps)), strict=True))

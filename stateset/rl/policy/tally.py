@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from stateset.rl.algorithm.aggregation import masked
+
 
 @dataclass(slots=True)
 class Tally:
@@ -33,7 +35,7 @@ class Tally:
         """Count the values [b, T] of the tokens in the mask."""
         count = int(mask.sum())
         if count:
-            self.add(name, float((values * mask).sum()) / count, count)
+            self.add(name, float(masked(values, mask).sum()) / count, count)
 
     def largest(self, name: str, value: float) -> None:
         """Keep the larger one."""

@@ -28,10 +28,14 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class UpdateTrace:
-    """One optimizer step: its groups, and the policy's log-probabilities [B, T] in it, NaN where skipped."""
+    """One optimizer step: its groups, and the policy's log-probabilities [B, T] in it, NaN where skipped.
+
+    `entropy` [B, T] is what an entropy bonus saw; None: there is none.
+    """
 
     groups: tuple[int, ...]
     logprobs: Tensor
+    entropy: Tensor | None = None
 
 
 def trace_lines(

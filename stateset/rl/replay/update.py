@@ -214,7 +214,7 @@ def _accumulate(
         held = masked(reference[rows], mask)
         kl = kl_penalty(logprobs, held, config.kl_loss_type)
         if config.kl_importance:
-            kl = kl * (logprobs.detach() - before).exp().clamp(max=MAX_CORRECTION)
+            kl = kl * (logprobs.detach() - before).clamp(max=math.log(MAX_CORRECTION)).exp()
         loss = loss + config.kl_loss_coef * (kl * weights).sum()
         found.tokens("kl", kl_penalty(logprobs.detach(), held, "low_var_kl"), mask)
     [gradient] = torch.autograd.grad(loss, logprobs)

@@ -154,6 +154,14 @@ class Recorder:
                 )
             )
 
+    def bad_batches(self, step: int, name: str, lines: Sequence[Mapping[str, object]]) -> None:
+        """Optimizer steps were left out of the step `name`; a line with a `cause` begins each one's batch."""
+        self._run.bad_batches(name, lines)
+        for line in lines:
+            if "cause" in line:
+                of, cause = line["of"], line["cause"]
+                self.notice(step, f"an optimizer step of the {of} was left out ({name}), because {cause}")
+
     def unscored(self, step: int, count: int, first: str | None) -> None:
         """Responses that could not be scored so far, with the first reason; said once a call."""
         if count and not self._said_unscored:

@@ -8,6 +8,7 @@
     events.jsonl           notices, warnings, checkpoints: step, kind, message
     rollouts/step_00010.jsonl   one line a group: prompt, responses, scores, advantages, token ids
     updates/step_00010.jsonl    what the step's optimizer steps computed with: masks, log-probabilities
+    bad_batches/step_00010.jsonl   what optimizer steps were left out for, and what they computed with
     eval/step_00020.jsonl       the same for held-out tasks; eval/summary.jsonl has one line an evaluation
     checkpoints/           written by `checkpoint.py`
 
@@ -113,6 +114,12 @@ class RunDirectory:
         self.timing(metrics.step, seconds, peak_bytes)
         self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
 
+    def bad_batches(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Record what was left out of the training step or supervised step `name`."""
+        with _writing(self.path):
+            (self.path / "bad_batches").mkdir(exist_ok=True)
+        self._write_lines(f"bad_batches/{name}.jsonl", lines)
+
     def timing(self, step: int, seconds: Mapping[str, float], peak_bytes: int) -> None:
         """Record what a step took; step 0 is the warm start."""
         took = {"seconds": dict(seconds), "peak_bytes": peak_bytes}
@@ -178,7 +185,7 @@ class RunDirectory:
         for path, length in lengths.items():
             with _writing(path):
                 os.truncate(path, length)
-        for folder in ("rollouts", "updates", "eval"):
+        for folder in ("rollouts", "updates", "eval", "bad_batches"):
             for path in (self.path / folder).glob("step_*.jsonl"):
                 if step_of(path) > step:
                     path.unlink()
