@@ -151,7 +151,7 @@ def observe(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             getattr(m, "gradient_checkpointing", False) for m in trainer.policy.module.modules()
         )
         seen["tried"] = list(tried)
-        seen["timeout"] = trainer.scorer._timeout_seconds
+        seen["timeout"] = trainer.scorer.timeout_seconds
         return seen
 
     return run
