@@ -67,18 +67,19 @@ DECODE = (
 def main() -> None:
     """Measure what is missing, print the tables."""
     given = _arguments()
-    cells = [cell for cell in (FULL if given.full or given.rows else QUICK) if given.rows in (None, [])
-             or cell.name in given.rows]  # fmt: skip
+    named = {cell.name: cell for cell in FULL}
+    cells = [named[name] for name in given.rows] if given.rows else FULL if given.full else QUICK
+    sides = [side for side in STEP if side.tool != "TRL" or side.dtype in given.trl]
     bench = Bench(given.out, given.model)
     machine = bench.machine()
     for number in range(given.rounds):
         for cell in cells:
-            for side in STEP:
+            for side in sides:
                 bench.measure("step", number, cell, side)
         if given.full or given.decode:
             for side in DECODE:
                 bench.measure("decode", number, Cell(), side)
-    if given.full:
+    if given.full or given.sweeps:
         for cell in dict.fromkeys(cell for sweep in SWEEPS.values() for cell in sweep):
             bench.measure("step", 0, cell, STEP[0])
     print(bench.report(cells, *machine))
@@ -95,9 +96,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--full", action="store_true", help="every row and the sweeps")
     parser.add_argument("--decode", action="store_true", help="decoding against vLLM, too")
+    parser.add_argument("--sweeps", action="store_true", help="the sweeps of our own, too")
+    names = [cell.name for cell in FULL]
     parser.add_argument(
-        "--rows", nargs="+", metavar="NAME", help="only these: " + "; ".join(c.name for c in FULL)
+        "--rows", nargs="+", metavar="NAME", choices=names, help="only these: " + "; ".join(names)
     )
+    parser.add_argument("--trl", nargs="+", choices=VARIANTS, default=VARIANTS, help="only these of TRL's")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench.jsonl")
