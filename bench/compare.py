@@ -70,6 +70,8 @@ def main() -> None:
     named = {cell.name: cell for cell in FULL}
     cells = [named[name] for name in given.rows] if given.rows else FULL if given.full else QUICK
     sides = [side for side in STEP if side.tool != "TRL" or side.dtype in given.trl]
+    if given.steps:
+        sides = [side._replace(steps=given.steps) for side in sides]
     bench = Bench(given.out, given.model)
     machine = bench.machine()
     for number in range(given.rounds):
@@ -102,6 +104,7 @@ def _arguments() -> argparse.Namespace:
         "--rows", nargs="+", metavar="NAME", choices=names, help="only these: " + "; ".join(names)
     )
     parser.add_argument("--trl", nargs="+", choices=VARIANTS, default=VARIANTS, help="only these of TRL's")
+    parser.add_argument("--steps", type=int, help="measured ones of each side; else 5 of ours and 2 of TRL's")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench.jsonl")
