@@ -48,11 +48,43 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 # A four-dimensional mask is handed through as it is, so transformers builds none of its own; layouts never
 # read it.
 NO_MASK = torch.zeros(1, 1, 1, 1)
+_FUSED = "_scaled_dot_product_flash_attention_for_cpu"  # torch's own, but private
 
 
 def fold_heads(query: Tensor, kv_heads: int) -> Tensor:
     """[B, heads, T, dim] -> [B, kv_heads, heads / kv_heads * T, dim]: a group's query heads become rows."""
     return query.reshape(query.shape[0], kv_heads, -1, query.shape[-1])
+
+
+def attention_part(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Attention to some of the keys, and what it takes to add that to others (see `merged`).
+
+    Args:
+        query: [B, heads, T, dim].
+        key: [B, heads, K, dim].
+        value: [B, heads, K, dim].
+        scaling: of the scores.
+        bias: added to the scores; broadcasts to [B, heads, T, K].
+    Returns:
+        The weighted values [B, heads, T, dim], and the logarithm of the sum of exponentials of the scores
+        [B, heads, T] in float32.
+    """
+    if query.device.type == "cpu" and hasattr(torch.ops.aten, _FUSED):
+        fused = getattr(torch.ops.aten, _FUSED)
+        out, total = fused(query, key, value, 0.0, False, attn_mask=bias, scale=scaling)
+        return out, total
+    scores = (query * scaling @ key.mT).float()
+    scores = scores if bias is None else scores + bias
+    return scores.softmax(-1).to(value.dtype) @ value, scores.logsumexp(-1)
+
+
+def merged(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """Attention to the keys of two parts [B, heads, T, dim], from `attention_part` of each."""
+    (out, total), (other, other_total) = first, second
+    share = torch.sigmoid(other_total - total)[..., None]
+    return torch.lerp(out, other, share.to(out.dtype))
 
 
 class SharedPrefix:

@@ -7,6 +7,7 @@ repeated; there waiting responses begin once all rows have ended.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stateset.rl.policy.attention import NO_MASK
+from stateset.rl.policy.attention import NO_MASK, attention_part, merged
 from stateset.rl.policy.logprobs import Head
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.engine import Request
@@ -181,7 +182,9 @@ class _CachedStep:
         least, most = (int(end) for end in torch.aminmax(last))
         self.width = most + 1
         self.even = least == most
-        self.unwritten = torch.arange(self.width, device=last.device) > last[:, None]  # [B, width]
+        unwritten = torch.arange(self.width, device=last.device) > last[:, None]
+        bias = torch.zeros(unwritten.shape, device=last.device).masked_fill_(unwritten, float("-inf"))
+        self.bias = None if self.even else bias[None, :, None]  # [1, B, 1, width]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Write the new keys and values, then attend: [B, heads, 1, dim] -> [B, 1, heads, dim]."""
@@ -197,25 +200,17 @@ class _CachedStep:
                 cache[:, :, self.width - 1] = new[:, :, 0].transpose(0, 1)
             else:
                 cache[:, torch.arange(rows, device=new.device), self.last] = new[:, :, 0].transpose(0, 1)
-        own_keys, own_values = (cache[:, :, : self.width].flatten(0, 1) for cache in own)
-        # [kv_heads, B * r, dim]: a row for each query head that shares the key-value head
-        folded = (query * scaling).view(rows, kv_heads, r, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
-        own_scores = (folded.view(-1, r, dim) @ own_keys.mT).view(kv_heads, rows, r, -1)
-        if not self.even:
-            own_scores.masked_fill_(self.unwritten[:, None], float("-inf"))
-        own_scores = own_scores.flatten(1, 2)
-        shared, own_weights = [], []
+        folded = query.view(rows, kv_heads, r, dim).transpose(0, 1)  # [kv_heads, B, r, dim]
+        own_keys, own_values = (cache[:, :, : self.width] for cache in own)
+        own_part = attention_part(folded, own_keys, own_values, scaling, self.bias)
+        shared = []
         for prompt, first, behind in self.spans:
-            prompt_keys, prompt_values = self.prompts[layer][prompt]
-            part = slice(first * r, behind * r)
-            scores = torch.cat([folded[:, part] @ prompt_keys.mT, own_scores[:, part]], -1)
-            weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-            split = prompt_keys.shape[1]
-            shared.append(weights[..., :split] @ prompt_values)
-            own_weights.append(weights[..., split:])
-        own_out = torch.cat(own_weights, 1).view(-1, r, self.width) @ own_values
-        out = torch.cat(shared, 1) + own_out.view(kv_heads, rows * r, dim)
-        return out.view(kv_heads, rows, r, dim).transpose(0, 1).reshape(rows, 1, heads, dim)
+            keys, values = self.prompts[layer][prompt]
+            of_prompt = folded[:, None, first:behind].flatten(2, 3)
+            shared.append(attention_part(of_prompt, keys[:, None], values[:, None], scaling))
+        out, total = (torch.cat(parts, 2) for parts in zip(*shared, strict=True))
+        out = merged(own_part, (out.view(folded.shape), total.view(own_part[1].shape)))
+        return out.transpose(0, 1).reshape(rows, 1, heads, dim)
 
 
 class _Prefill:
@@ -243,6 +238,8 @@ class PlainDecoder(_Decoder):
         self.width = max(len(request.prompt_ids) for request in self.requests)
         self.mask = torch.zeros(0, self.width, dtype=torch.long, device=self.device)
         self.cache: Any = None
+        takes = inspect.signature(self.module.base_model.forward).parameters  # type: ignore[union-attr]
+        self.cache_name = "cache" if "cache" in takes else "past_key_values"  # before transformers 5.20 or so
 
     def regroup(self, keep: Tensor, responses: Tensor) -> range:
         """Drop every row but `keep`; return the waiting ones that may begin, none while there are rows."""
@@ -273,10 +270,10 @@ class PlainDecoder(_Decoder):
             input_ids=ids,
             attention_mask=self.mask,
             position_ids=positions,
-            past_key_values=self.cache,
             use_cache=True,
+            **{self.cache_name: self.cache},
         )
-        self.cache = output.past_key_values
+        self.cache = output[self.cache_name]
         return self.logits(output.last_hidden_state[:, -1])
 
 

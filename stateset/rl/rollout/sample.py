@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _BLOCK = 512
@@ -47,26 +48,25 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, T
     Returns:
         Token ids [B] int64 and their log-probabilities [B] float32, temperature included.
     """
-    scaled = logits / temperature if temperature > 0 else logits
-    logprobs = scaled.log_softmax(-1)
-    ids = logits.argmax(-1) if temperature == 0 else _invert(logprobs.exp(), uniform)
-    return ids, logprobs.gather(-1, ids[:, None])[:, 0]
+    scaled = logits / temperature if temperature not in (0, 1) else logits
+    # [B, V] is large: as few passes over it as can be
+    probabilities = scaled.softmax(-1)
+    ids = logits.argmax(-1) if temperature == 0 else _invert(probabilities, uniform)
+    return ids, probabilities.gather(-1, ids[:, None])[:, 0].log()
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """The inverse of the cumulative distribution, in two levels: a sum a block, then one block."""
     rows, vocabulary = probabilities.shape
-    padded = torch.nn.functional.pad(probabilities, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
+    padded = F.pad(probabilities, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
     exact = torch.float32 if padded.device.type == "mps" else torch.float64  # mps has no float64
-    upto = padded.sum(-1, dtype=exact).cumsum(-1)
+    upto = F.pad(padded.sum(-1).to(exact).cumsum(-1), (1, 0))
     target = uniform.to(exact) * upto[:, -1]
-    block = (upto <= target[:, None]).sum(-1).clamp_(max=upto.shape[1] - 1)
+    block = (upto[:, 1:] <= target[:, None]).sum(-1).clamp_(max=padded.shape[1] - 1)
     chosen = torch.arange(rows, device=probabilities.device)
     inside = padded[chosen, block].to(exact).cumsum(-1)
-    rest = target - (upto[chosen, block] - inside[:, -1])
-    offset = (inside <= rest[:, None]).sum(-1).clamp_(max=_BLOCK - 1)
-    ids = block * _BLOCK + offset
+    offset = (inside <= (target - upto[chosen, block])[:, None]).sum(-1).clamp_(max=_BLOCK - 1)
+    ids = (block * _BLOCK + offset).clamp_(max=vocabulary - 1)
     # rounding at the far end of a block could point behind the last token that has any probability
-    return torch.where(
-        probabilities[chosen, ids.clamp(max=vocabulary - 1)] > 0, ids, probabilities.argmax(-1)
-    )
+    possible = probabilities[chosen, ids] > 0
+    return ids if bool(possible.all()) else torch.where(possible, ids, probabilities.argmax(-1))
