@@ -25,10 +25,16 @@ run stateset-rl train project.yaml dataset="$out/prepared/train.jsonl" eval_data
     warm_start.rows="$out/prepared/train.jsonl" output_dir="$out/run" "${resume[@]}"
 
 run stateset-rl compare smollm2-135m "$out/run/best" --data "$out/prepared/test.jsonl" --success reward:audited \
-    --training-data "$out/prepared/train.jsonl" --max-new-tokens 56 --general -o "$out/evaluation"
-run stateset-rl gate "$out/evaluation" --criteria criteria.yaml --out "$out/evidence.json"
-run stateset-rl registry deploy "$out/run/best" --evaluation "$out/evaluation" --criteria criteria.yaml
-run stateset-rl generate production "Where is my parcel?"
+    --training-data "$out/prepared/train.jsonl" --max-new-tokens 56 --general --latency 8 -o "$out/evaluation"
+verdict=0
+run stateset-rl gate "$out/evaluation" --criteria criteria.yaml --out "$out/evidence.json" || verdict=$?
+if [ $verdict = 0 ]; then
+    run stateset-rl registry deploy "$out/run/best" --evaluation "$out/evaluation" --criteria criteria.yaml
+    run stateset-rl generate production "Where is my parcel?"
+else
+    printf '\nThe gate is closed, so nothing went into production; the reasons stand above.\n'
+fi
 printf '\npages\n  %s\n' "$out/prepared/report.html" "$out/reward-check.html" "$out/evaluation/report.html"
-printf '\nCPU time of the tour, user and system\n'
-times | tail -1
+printf '\nCPU time, user and system: of this script, of its commands\n'
+times
+exit $verdict
