@@ -15,7 +15,8 @@ run python export.py --out "$out/export"
 run stateset-rl data import zendesk "$out/export/tickets.json" "$out/export/users.json" -o "$out/rows.jsonl"
 run python join.py "$out/rows.jsonl" "$out/export/orders.jsonl" -o "$out/joined.jsonl"
 if [ ! -e "$out/prepared" ]; then
-    run stateset-rl data prepare "$out/joined.jsonl" -o "$out/prepared" --validation-share 0.07 --test-share 0.135
+    run stateset-rl data prepare "$out/joined.jsonl" -o "$out/prepared" --min-quality-score 0.8 \
+        --validation-share 0.07 --test-share 0.135
 fi
 run stateset-rl reward check reward:PolicyReward --data "$out/prepared/train.jsonl" --html "$out/reward-check.html"
 
