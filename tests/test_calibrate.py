@@ -18,6 +18,8 @@ from test_rubric import grade
 
 from stateset.rl.errors import DataError, RewardError
 from stateset.rl.evaluation.calibrate import calibrate, load_labels, record
+from stateset.rl.evaluation.judge_correction import JudgeErrors
+from stateset.rl.evaluation.metrics import choose_success
 from stateset.rl.rewards.judge import Judge
 from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.rubric import RubricReward
@@ -176,6 +178,9 @@ def test_the_command_writes_what_the_reward_asks_for(
         assert "Cohen's kappa" in done.out
         assert "180 calls, 5400 tokens" in done.err
         assert trained()[0] == pytest.approx(0.8, abs=0.06)
+        success = choose_success([], reward)
+        assert (success.judges, success.who) == ({"m": ""}, "the judge m, from a grade of 0.5 on")
+        assert success.errors == JudgeErrors(tpr=1.0, num_right=30, tnr=1.0, num_wrong=30)
 
         now[0] = always_yes
         write_labels(tmp_path, 10)

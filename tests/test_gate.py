@@ -15,6 +15,7 @@ import pytest
 from stateset.rl.errors import ConfigError, DataError, GateError
 from stateset.rl.evaluation.criteria import Criteria, load_criteria, make_criteria
 from stateset.rl.evaluation.evidence import evidence, made_here, replay
+from stateset.rl.evaluation.judge_correction import JudgeErrors
 from stateset.rl.evaluation.paired import rate_ceiling
 from stateset.rl.evaluation.record import (
     Record,
@@ -73,6 +74,19 @@ def test_the_ends_of_intervals_count_not_the_estimates() -> None:
     worse = record(BETTER[1], BETTER[0])
     assert not judge(worse, Criteria(gains={}, margins={"success": 0.2}))
     assert judge(worse, Criteria(gains={}, margins={"success": 0.4}))
+
+
+def test_a_judge_sees_a_loss_smaller_than_it_is() -> None:
+    """It sees 6 of 120 lost, 0.05; with TPR 0.75 and TNR 0.75 that is 0.05 / 0.5 = 0.1 in truth."""
+    worse = ([1.0] * 60 + [0.0] * 60, [1.0] * 54 + [0.0] * 66)
+    criteria = Criteria(gains={}, margins={"success": 0.12})
+    assert judge(record(*worse), criteria)
+    errors = JudgeErrors(tpr=0.75, num_right=900, tnr=0.75, num_wrong=900)
+    verdict = judge(record(*worse, judge_errors=errors), criteria)
+    assert not verdict
+    assert verdict.checks[0].estimate == pytest.approx(-0.1)
+    with_it = record(*worse, judge_errors=errors)
+    assert read_record(record_json(with_it), "again") == with_it
 
 
 def test_every_criterion_must_pass() -> None:

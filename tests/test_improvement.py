@@ -17,8 +17,9 @@ from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.improvement_page import improvement_page
 from stateset.rl.evaluation.improvement_plots import forest
 from stateset.rl.evaluation.improvement_report import improvement_markdown, summary
+from stateset.rl.evaluation.judge_correction import JudgeErrors
 from stateset.rl.evaluation.metrics import answer_values, foreign_personal_data
-from stateset.rl.evaluation.record import Record, Row, read_record
+from stateset.rl.evaluation.record import Record, Row, Seconds, read_record
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import Task
 
@@ -111,6 +112,22 @@ def test_the_page_says_what_speaks_against_the_numbers() -> None:
     assert "No task got worse." in improvement_markdown(improvement([(0, 1), (0, 1), (1, 1), (0, 0)]))
 
 
+def test_success_is_corrected_for_the_errors_of_its_judge() -> None:
+    """It passes 2 and 5 of 8: (0.25 - 0.2) / 0.6 = 1/12 and (0.625 - 0.2) / 0.6 = 17/24 in truth."""
+    judge = JudgeErrors(tpr=0.8, num_right=100, tnr=0.8, num_wrong=50)
+    changes = [(0, 1), (0, 1), (0, 1), (1, 1), (0, 0), (0, 0), (1, 1), (0, 0)]
+    found = improvement(changes, judge_errors=judge)
+    assert found.success_delta == pytest.approx(0.375 / 0.6)
+    levels = [found.level("success", after=after).mean for after in (False, True)]
+    assert levels == [pytest.approx(1 / 12), pytest.approx(17 / 24)]
+    assert found.satisfaction_delta == pytest.approx(0.25)
+    assert "passes 80% of 100 right answers and refuses 80% of 50" in "\n".join(summary(found))
+    assert "passed 25.0% before and 62.5% after" in "\n".join(summary(found))
+    plain = improvement(changes)
+    width, wider = (one.success_delta - one.difference("success").low for one in (plain, found))
+    assert wider > width
+
+
 def test_the_same_model_twice_differs_in_nothing(models: tuple[Model, Model]) -> None:
     first, _ = models
     found = evaluate_models(first, first, ROWS, success=has_vowel, samples=4, **SHORT)
@@ -143,6 +160,10 @@ def test_a_reward_says_what_is_right_and_an_unscored_answer_closes_the_gate(
     by_verifier = evaluate_models(*models, ROWS, success=has_vowel, **SHORT)
     assert by_reward.record.column("success", "after") == by_verifier.record.column("success", "after")
     assert "above 0.5" in by_reward.record.definitions["success"]
+    assert by_reward.record.column("reward", "after") == by_reward.record.column("success", "after")
+    assert "Reward and length" in improvement_page(by_reward)
+    assert "reward" not in by_verifier.record.metrics
+    assert "Quality and length" in improvement_page(by_verifier)
     silent = [row | {"silent": i == 2} for i, row in enumerate(ROWS)]
     found = evaluate_models(*models, silent, success=Vowels(), **SHORT)
     assert found.record.rows[2].after["success"] is None
@@ -169,6 +190,10 @@ def test_seconds_are_measured_one_prompt_at_a_time(models: tuple[Model, Model]) 
     found = evaluate_models(*models, ROWS, success=has_vowel, latency=2, **SHORT)
     assert len(found.record.seconds.before) == len(found.record.seconds.after) == 2
     assert all(second > 0 for second in found.record.seconds.after)
+    assert "one at a time, 2 of each: before 0." in "\n".join(summary(found))
+    record = found.record.model_copy(update={"seconds": Seconds(before=(1.0, 3.0), after=(2.0, 2.0))})
+    told = "\n".join(summary(Improvement(record, found.answers)))
+    assert "before 2.00 in the middle, 2.90 at the 95th percentile; after 2.00 in the middle, 2.00" in told
 
 
 @pytest.fixture

@@ -40,10 +40,12 @@ class Labelled(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What was measured, and why the first unscored answer has no grade, if there is one."""
+    """What was measured on so many answers of either label, and why the first unscored one has no grade."""
 
     measures: Sequence[Measure]
     first_failure: str
+    num_right: int
+    num_wrong: int
 
 
 def load_labels(path: Path) -> list[Labelled]:
@@ -92,7 +94,10 @@ def calibrate(reward: RubricReward, rows: Sequence[Labelled], *, repeat: int) ->
         prompts=[repr(row.task.prompt) for row in rows],
     )
     failure = next((one for one in found if isinstance(one, str)), "")
-    return Calibration(measure_judge(graded, reward.passes_at), failure)
+    labels = graded.right[~np.isnan(graded.grades[:, 0])]
+    return Calibration(
+        measure_judge(graded, reward.passes_at), failure, int(labels.sum()), int((~labels).sum())
+    )
 
 
 def record(reward: RubricReward, labels: Path, repeat: int, found: Calibration) -> dict[str, Any]:
@@ -106,6 +111,7 @@ def record(reward: RubricReward, labels: Path, repeat: int, found: Calibration) 
         "base_url": reward.judge.base_url,
         "passes_at": reward.passes_at,
         "labels": {"file": str(labels), "sha256": hashlib.sha256(labels.read_bytes()).hexdigest()},
+        "graded": {"right": found.num_right, "wrong": found.num_wrong},
         "repeat": repeat,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "measures": [asdict(measure) for measure in found.measures],

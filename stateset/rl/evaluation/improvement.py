@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.criteria import Criteria, load_criteria
+from stateset.rl.evaluation.judge_correction import correct_rate, corrected_change
 from stateset.rl.evaluation.metrics import HEADLINES
 from stateset.rl.evaluation.paired import (
     McNemar,
@@ -23,7 +24,13 @@ from stateset.rl.evaluation.paired import (
     tally,
 )
 from stateset.rl.evaluation.record import SUCCESS, Record, changed_files, read_record, record_json
-from stateset.rl.evaluation.statistics import Difference, Interval, mean_interval, paired_difference
+from stateset.rl.evaluation.statistics import (
+    Difference,
+    Interval,
+    mean_interval,
+    paired_difference,
+    standard_error,
+)
 from stateset.rl.evaluation.verdict import Verdict, judge
 from stateset.rl.manifest import to_json, write_text_atomic
 
@@ -61,7 +68,8 @@ class Improvement:
 
     `record` holds the numbers, `answers` the texts, one a row of the record. Every delta is the mean of
     trained minus baseline over the tasks, from -1 to 1; `difference(metric)` is the same with its 95 %
-    interval.
+    interval. Where a calibrated judge says what is right, success and its change are corrected for the
+    judge's errors.
     """
 
     record: Record
@@ -100,16 +108,22 @@ class Improvement:
         """
         if metric not in self._differences:
             record = self.record
-            self._differences[metric] = paired_difference(
-                record.column(metric, "before"), record.column(metric, "after"), record.clusters,
-                seed=record.seed,
-            )  # fmt: skip
+            values = record.column(metric, "before"), record.column(metric, "after"), record.clusters
+            found = paired_difference(*values, seed=record.seed)
+            if metric == SUCCESS and record.judge_errors is not None:
+                found = corrected_change(found, values, record.judge_errors, confidence=0.95)
+            self._differences[metric] = found
         return self._differences[metric]
 
     def level(self, metric: str, *, after: bool) -> Interval:
         """A metric's mean before or after, with its 95 % interval."""
-        values = self.record.column(metric, "after" if after else "before")
-        return mean_interval(values, self.record.clusters, seed=self.record.seed)
+        record, values = self.record, self.record.column(metric, "after" if after else "before")
+        found = mean_interval(values, record.clusters, seed=record.seed)
+        if metric != SUCCESS or record.judge_errors is None:
+            return found
+        error = standard_error(values, record.clusters)
+        true = correct_rate(found.mean, error, record.judge_errors)
+        return replace(found, mean=true.mean, low=true.low, high=true.high)
 
     @property
     def tally(self) -> Tally:

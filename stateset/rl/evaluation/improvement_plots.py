@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from stateset.rl.evaluation.improvement import Improvement
-from stateset.rl.evaluation.record import SUCCESS
+from stateset.rl.evaluation.record import SIDES, SUCCESS
 from stateset.rl.evaluation.statistics import Difference, paired_difference
 from stateset.rl.page import (
     BOTTOM,
@@ -26,18 +26,19 @@ from stateset.rl.page import (
 )
 
 _NAMES, _ROW = 170, 24
-_ARMS = ("before", "after")
-_UNBOUNDED = "words"
+_LENGTH = "words"
+_UNBOUNDED = (_LENGTH, "reward")  # their changes have a scale of their own
 
 
 def improvement_plots(found: Improvement) -> Iterator[Picture]:
-    """A forest plot of the metrics, one of success a kind of slice, and quality against length."""
-    metrics = [name for name in found.record.metrics if name != _UNBOUNDED]
+    """A forest plot of the metrics, one of success a kind of slice, and reward or quality against length."""
+    metrics = [name for name in found.record.metrics if name not in _UNBOUNDED]
     yield forest("Changes", [(name, found.difference(name)) for name in metrics])
     for kind in found.record.kinds:
         yield forest(f"{SUCCESS} by {kind}", list(_by_slice(found, kind)))
-    if {"quality", _UNBOUNDED} <= set(found.record.metrics):
-        yield against_length(found)
+    graded = "reward" if "reward" in found.record.metrics else "quality"
+    if {graded, _LENGTH} <= set(found.record.metrics):
+        yield against_length(found, graded)
 
 
 def forest(title: str, changes: Sequence[tuple[str, Difference | float]]) -> Picture:
@@ -59,17 +60,26 @@ def forest(title: str, changes: Sequence[tuple[str, Difference | float]]) -> Pic
     return Picture(title, reading, svg(lines, bottom + BOTTOM, title))
 
 
-def against_length(found: Improvement) -> Picture:
-    """Quality against words, one point an answer of either model."""
-    words = [found.record.column(_UNBOUNDED, side) for side in ("before", "after")]
-    quality = [found.record.column("quality", side) for side in ("before", "after")]
-    x = around(chain(*words), LEFT, WIDTH - RIGHT)
-    y = around(chain(*quality), HEIGHT, 12)
+def against_length(found: Improvement, metric: str) -> Picture:
+    """A metric against words, one point a task of either model; none where an answer has no value."""
+    pairs = [
+        [
+            pair
+            for pair in zip(
+                found.record.column(_LENGTH, side), found.record.column(metric, side), strict=True
+            )
+            if pair[1] == pair[1]
+        ]
+        for side in SIDES
+    ]
+    x = around((words for words, _ in chain(*pairs)), LEFT, WIDTH - RIGHT)
+    y = around((value for _, value in chain(*pairs)), HEIGHT, 12)
     lines = [ticks_below(x, 12, HEIGHT), *ticks_beside(y)]
-    for colour in range(len(_ARMS)):
-        lines += [dot(x.at(a), y.at(b), colour) for a, b in zip(words[colour], quality[colour], strict=True)]
+    for colour, arm in enumerate(pairs):
+        lines += [dot(x.at(words), y.at(value), colour) for words, value in arm]
     lines.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT + 34, "words of the answer"))
-    return Picture("Quality and length", keys(_ARMS), svg(lines, HEIGHT + BOTTOM, "quality against length"))
+    title = f"{metric.capitalize()} and length"
+    return Picture(title, keys(SIDES), svg(lines, HEIGHT + BOTTOM, f"{metric} against length"))
 
 
 def _by_slice(found: Improvement, kind: str) -> Iterator[tuple[str, Difference | float]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from stateset.rl.evaluation.improvement import Improvement, SliceChange
 from stateset.rl.evaluation.metrics import HEADLINES
-from stateset.rl.evaluation.record import SUCCESS
+from stateset.rl.evaluation.record import SIDES, SUCCESS, Record
 from stateset.rl.evaluation.statistics import effective_clusters
 from stateset.rl.evaluation.tables import Grid, markdown_grid, rich_grid
 
@@ -59,6 +61,7 @@ def summary(found: Improvement) -> list[str]:
         f"McNemar's p, each task for itself: {found.mcnemar.p_value:.3g}",
         f"4 of 5 such tests would show a true change of success by {100 * found.smallest_effect:.1f} points",
     ]
+    lines += [*_judged(record), *_latency(record)]
     if record.probes:
         kept, lost = record.probes_kept, record.probes_lost
         lines.append(
@@ -77,6 +80,30 @@ def summary(found: Improvement) -> list[str]:
     if record.training_rows is None:
         lines.append("nobody looked whether the tasks were trained on")
     return lines
+
+
+def _judged(record: Record) -> Iterator[str]:
+    judge = record.judge_errors
+    if judge is not None:
+        before, after = (float(np.nanmean(record.column(SUCCESS, side))) for side in SIDES)
+        yield (
+            f"success is corrected for its judge, who passes {judge.tpr:.0%} of {judge.num_right} right "
+            f"answers and refuses {judge.tnr:.0%} of {judge.num_wrong} wrong ones; the judge itself passed "
+            f"{before:.1%} before and {after:.1%} after; wins, tests and slices are the judge's own"
+        )
+
+
+def _latency(record: Record) -> Iterator[str]:
+    sides = (record.seconds.before, record.seconds.after)
+    if all(sides):
+        before, after = (
+            f"{np.quantile(one, 0.5):.2f} in the middle, {np.quantile(one, 0.95):.2f} at the 95th percentile"
+            for one in sides
+        )
+        yield (
+            f"seconds of an answer on this machine, one at a time, {len(sides[0])} of each: before {before}; "
+            f"after {after}"
+        )
 
 
 def grids(found: Improvement) -> list[Grid]:

@@ -8,11 +8,17 @@ ones, and in both arms: a policy that learned to please the judge breaks that, a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from stateset.rl.errors import DataError
+from stateset.rl.evaluation.statistics import Difference, standard_error
+
+Changes = tuple[Sequence[float], Sequence[float], Sequence[Hashable]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,17 @@ class JudgeErrors:
     num_right: int
     tnr: float
     num_wrong: int
+
+
+def judge_errors(calibration: Mapping[str, Any]) -> JudgeErrors | None:
+    """The errors that a record of `judge calibrate` holds; None where it is of a version without them."""
+    measured = {one["name"]: one["value"] for one in calibration.get("measures", [])}
+    graded = calibration.get("graded")
+    if graded is None or not {"TPR", "TNR"} <= measured.keys():
+        return None
+    return JudgeErrors(
+        tpr=measured["TPR"], num_right=graded["right"], tnr=measured["TNR"], num_wrong=graded["wrong"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +88,23 @@ def correct_difference(
     errors = _variance(judge.tpr, judge.num_right) + _variance(judge.tnr, judge.num_wrong)
     found = _around(true, math.sqrt(standard_error**2 + true**2 * errors) / youden, confidence)
     return Corrected(**{name: min(max(value, -1.0), 1.0) for name, value in found.items()})
+
+
+def corrected_change(
+    found: Difference, values: Changes, judge: JudgeErrors, *, confidence: float
+) -> Difference:
+    """A paired difference of a judge's pass rates, on the scale of the true ones.
+
+    Args:
+        found: the difference as the judge sees it.
+        values: what it was made of: before, after and the cluster of each row.
+        judge: from its calibration.
+        confidence: share of such intervals that hold the true difference.
+    """
+    before, after, clusters = values
+    error = standard_error(np.asarray(after) - np.asarray(before), clusters)
+    true = correct_difference(found.mean, error, judge, confidence=confidence)
+    return replace(found, mean=true.mean, low=true.low, high=true.high)
 
 
 def _around(mean: float, error: float, confidence: float) -> dict[str, float]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from stateset.rl.data.pii.patterns import find as find_personal_data
 from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.evaluation.judge_correction import JudgeErrors, judge_errors
 from stateset.rl.evaluation.record import SUCCESS
 from stateset.rl.rewards import criteria
 from stateset.rl.rewards.calibration import require_fit
@@ -25,7 +26,6 @@ from stateset.rl.types import RolloutGroup, Task
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.verifier import make_verifier
 
-Values = list[list[float | None]]
 HEADLINES = (SUCCESS, "satisfaction", "quality", "efficiency")
 DEFINITIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -36,9 +36,20 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "policy_violation": "Answers that break a rule of the row's policy, as a share, by the wording.",
         "pii": "Answers with an address, number or link of a person that is not in the ticket, as a share.",
         "words": "Words of the answer.",
+        "reward": "Mean of the reward that says what is right, in its own unit.",
     }
 )
 _TICKET = {"situation", "template", "resolution", "allowed", "must_not_promise", "question_kind", "facts"}
+
+
+class Judged(NamedTuple):
+    """One answer: 1 if it is right, 0 if not, None where nobody could say; its reward, where one judges."""
+
+    right: float | None
+    reward: float | None = None
+
+
+Verdicts = list[list[Judged]]
 
 
 class Success:
@@ -48,15 +59,17 @@ class Success:
         who: in words.
         sandboxes: where code of the models ran while they were judged.
         judges: language model that was asked -> why it is not fit; empty: it is.
+        errors: how often a judge that is fit is wrong, by its calibration.
     """
 
-    def __init__(self, who: str, judge: Callable[[Sequence[RolloutGroup]], Values]) -> None:
+    def __init__(self, who: str, judge: Callable[[Sequence[RolloutGroup]], Verdicts]) -> None:
         self.who, self._judge = who, judge
         self.sandboxes: set[str] = set()
         self.judges: dict[str, str] = {}
+        self.errors: JudgeErrors | None = None
 
-    def judge(self, groups: Sequence[RolloutGroup]) -> Values:
-        """1 or 0 an answer, a list a group; None where an answer could not be judged."""
+    def judge(self, groups: Sequence[RolloutGroup]) -> Verdicts:
+        """A list a group, one an answer."""
         return self._judge(groups)
 
 
@@ -87,9 +100,9 @@ def choose_success(tasks: Sequence[Task], success: Callable[..., Any] | None) ->
 def _by_verifier(function: Callable[..., Any], who: str) -> Success:
     verify = make_verifier(function)
 
-    def judge(groups: Sequence[RolloutGroup]) -> Values:
+    def judge(groups: Sequence[RolloutGroup]) -> Verdicts:
         return [
-            [float(verify(g.task.question, rollout.text, g.task.context)) for rollout in g.rollouts]
+            [Judged(float(verify(g.task.question, rollout.text, g.task.context))) for rollout in g.rollouts]
             for g in groups
         ]
 
@@ -106,24 +119,33 @@ def _by_reward(reward: Any) -> Success:
         )
     middle = sum(bounds) / 2
 
-    def judge(groups: Sequence[RolloutGroup]) -> Values:
+    def right(total: float) -> bool:
+        return total >= reward.passes_at if isinstance(reward, RubricReward) else total > middle
+
+    def judge(groups: Sequence[RolloutGroup]) -> Verdicts:
         with RewardScorer(reward) as scorer:
             scored = scorer.score(groups)
             found.sandboxes.update(scorer.tiers)
-        return [[None if s.total is None else float(s.total > middle) for s in one.scores] for one in scored]
+        totals = [[score.total for score in one.scores] for one in scored]
+        return [[Judged(None if t is None else float(right(t)), t) for t in one] for one in totals]
 
     found = Success(f"the reward {name}, above {middle:g}, the middle of its bounds", judge)
     if isinstance(reward, RubricReward):
-        found.judges[str(reward.judge.model)] = _why_unfit(reward)
+        found.who = f"the judge {reward.judge.model}, from a grade of {reward.passes_at:g} on"
+        _look_up(reward, found)
     return found
 
 
-def _why_unfit(reward: RubricReward) -> str:
+def _look_up(reward: RubricReward, found: Success) -> None:
+    """What the judge's calibration says of it."""
+    model = str(reward.judge.model)
     try:
-        require_fit(reward.calibration_file, reward.judge.model, reward.rubric_hash)
+        found.errors = judge_errors(
+            require_fit(reward.calibration_file, reward.judge.model, reward.rubric_hash)
+        )
+        found.judges[model] = ""
     except RewardError as error:
-        return str(error)
-    return ""
+        found.judges[model] = str(error)
 
 
 def answer_values(task: Task, answer: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.evaluation.at_k import pass_all_k, pass_at_k
 from stateset.rl.evaluation.general import ask_probes, secrets_said
 from stateset.rl.evaluation.improvement import Improvement, Pair
-from stateset.rl.evaluation.metrics import DEFINITIONS, answer_values, choose_success
+from stateset.rl.evaluation.metrics import DEFINITIONS, Judged, answer_values, choose_success
 from stateset.rl.evaluation.record import SUCCESS, Record, Row, Seconds, Values, hash_files
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import Sampling
@@ -90,6 +90,7 @@ def evaluate_models(
         overlap=tuple(_overlap(tasks, seen or [])),
         sandboxes=tuple(sorted(judge.sandboxes)),
         judges=judge.judges,
+        judge_errors=judge.errors,
         seconds=Seconds(
             before=_seconds(baseline, tasks[:latency], max_new_tokens),
             after=_seconds(trained, tasks[:latency], max_new_tokens),
@@ -168,16 +169,19 @@ def _slices(task: Task, lengths: Sequence[int]) -> dict[str, str]:
     return {kind: str(value) for kind, value in given.items() if value} | {"length": _LENGTHS[third]}
 
 
-def _values(group: RolloutGroup, right: Sequence[float | None]) -> Values:
+def _values(group: RolloutGroup, judged: Sequence[Judged]) -> Values:
     """Means over a task's answers; of several also pass@k and pass^k for every k that halves their number."""
     each = [answer_values(group.task, rollout.text) for rollout in group.rollouts]
     found: Values = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
-    known = [value for value in right if value is not None]
-    whole = len(known) == len(right)
+    known = [one.right for one in judged if one.right is not None]
+    whole = len(known) == len(judged)
     found = {SUCCESS: sum(known) / len(known) if whole else None, **found}
-    k = len(right)
+    rewards = [one.reward for one in judged if one.reward is not None]
+    if rewards:
+        found["reward"] = sum(rewards) / len(rewards) if whole else None
+    k = len(judged)
     while k > 1:
-        counts = (round(sum(known)), len(right), k)
+        counts = (round(sum(known)), len(judged), k)
         found[f"pass@{k}"], found[f"pass^{k}"] = (
             (pass_at_k(*counts), pass_all_k(*counts)) if whole else (None, None)
         )
@@ -191,7 +195,8 @@ def _definitions(rows: Sequence[Row], who: str) -> dict[str, str]:
         for name in rows[0].after
         if name.startswith("pass")
     }
-    return {**DEFINITIONS, SUCCESS: f"{DEFINITIONS[SUCCESS]} Who says so: {who}.", **several}
+    known = {name: said for name, said in DEFINITIONS.items() if any(name in row.after for row in rows)}
+    return {**known, SUCCESS: f"{DEFINITIONS[SUCCESS]} Who says so: {who}.", **several}
 
 
 def _files(test_set: Any, training_data: Any, trained: Model) -> list[Path]:

@@ -14,10 +14,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.evaluation.judge_correction import JudgeErrors
 from stateset.rl.manifest import fingerprint, to_json
 
 SUCCESS = "success"
 Values = dict[str, float | None]
+Side = Literal["before", "after"]
+SIDES: tuple[Side, Side] = ("before", "after")
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -68,6 +71,9 @@ class Record(BaseModel):
     overlap: tuple[str, ...] = Field(default=(), description="Test tasks whose prompt is among them.")
     sandboxes: tuple[str, ...] = Field(default=(), description="Where code of the models ran.")
     judges: dict[str, str] = Field(default={}, description="Judge -> why it is not fit; empty: it is.")
+    judge_errors: JudgeErrors | None = Field(
+        default=None, description="How often a judge that is fit is right, on people's labels."
+    )
     seconds: Seconds = Seconds()
     probes: dict[str, tuple[bool, bool]] = Field(
         default={}, description="General probe -> right before, and after."
@@ -100,7 +106,7 @@ class Record(BaseModel):
         """Names of all metrics, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in (*row.before, *row.after)))
 
-    def column(self, metric: str, side: Literal["before", "after"]) -> list[float]:
+    def column(self, metric: str, side: Side) -> list[float]:
         """[N] a metric's values; NaN where it has none.
 
         Raises:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from stateset.rl.evaluation.criteria import Criteria
+from stateset.rl.evaluation.judge_correction import corrected_change
 from stateset.rl.evaluation.paired import exchange_test, holm, rate_ceiling, rows_for_rate
-from stateset.rl.evaluation.record import SUCCESS, Record
+from stateset.rl.evaluation.record import SIDES, SUCCESS, Record
 from stateset.rl.evaluation.refusals import refusals
 from stateset.rl.evaluation.statistics import Difference, paired_difference
 
@@ -187,14 +188,16 @@ _RULES: tuple[Callable[[Record, Criteria, int], Iterator[Check]], ...] = (
 def _difference(
     record: Record, metric: str, criteria: Criteria, resamples: int, rows: Sequence[int] | None = None
 ) -> Difference:
-    """With the interval whose lower end is the one-sided bound at `alpha`."""
+    """With the interval whose lower end is the one-sided bound at `alpha`; a judge's errors are corrected."""
     chosen = range(len(record.rows)) if rows is None else rows
-    before, after = record.column(metric, "before"), record.column(metric, "after")
-    clusters = record.clusters
-    return paired_difference(
-        [before[row] for row in chosen], [after[row] for row in chosen], [clusters[row] for row in chosen],
-        confidence=1 - 2 * criteria.alpha, resamples=resamples, seed=record.seed,
-    )  # fmt: skip
+    before, after = ([record.column(metric, side)[row] for row in chosen] for side in SIDES)
+    clusters, confidence = [record.clusters[row] for row in chosen], 1 - 2 * criteria.alpha
+    found = paired_difference(
+        before, after, clusters, confidence=confidence, resamples=resamples, seed=record.seed
+    )
+    if metric != SUCCESS or record.judge_errors is None:
+        return found
+    return corrected_change(found, (before, after, clusters), record.judge_errors, confidence=confidence)
 
 
 def _above(name: str, found: Difference, limit: float, verb: str) -> Check:

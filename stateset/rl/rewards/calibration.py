@@ -19,8 +19,8 @@ _ADVICE = (
 )
 
 
-def require_fit(file: Path, model: str | None, rubric: str) -> None:
-    """Refuse a judge that was not measured, or was measured and found unfit.
+def require_fit(file: Path, model: str | None, rubric: str) -> Mapping[str, Any]:
+    """The record of a fit judge; one that was not measured, or was found unfit, is refused.
 
     Args:
         file: the record.
@@ -46,6 +46,7 @@ def require_fit(file: Path, model: str | None, rubric: str) -> None:
             f"the judge {model} is unfit by {file}: {reasons}. Change the rubric or the model and "
             "calibrate again, or give the reward force=True to train on its faults"
         )
+    return record
 
 
 def _read(file: Path) -> Mapping[str, Any]:
