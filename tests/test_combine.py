@@ -101,7 +101,8 @@ def test_the_pareto_bonus_of_a_group() -> None:
     # weighed (as, bs): (3,0) (0,2) (1,.5) (2,.5) (0,0) (3,0); the sums' median is 2.25: (0,2) is not eligible
     assert [score.parts["pareto_bonus"] for score in found] == pytest.approx([0.1, 0, 0, 0.2, 0, 0.1])
     assert [score.total for score in found] == pytest.approx([3.1, 2.0, 1.5, 2.7, 0.0, 3.1])
-    assert found[3].parts == {"as": 2.0, "bs": 0.5, "pareto_bonus": 0.2}
+    assert found[3].parts == {"as": 2.0, "bs": 1.0, "pareto_bonus": 0.2}
+    assert RewardCall(reward).weights == {"as": 1.0, "bs": 0.5}, "which are not in the parts yet"
 
 
 def test_a_verifier_says_who_may_have_the_bonus() -> None:
@@ -113,7 +114,7 @@ def test_a_verifier_says_who_may_have_the_bonus() -> None:
 def test_one_response_alone_has_nothing_to_compare_with() -> None:
     reward = MultiObjectiveReward(objectives={"as": (1.0, counted), "short": (0.5, lambda r, c: short(r))})
     score = reward.compute("aa", {})
-    assert (score.total, score.parts) == (2.5, {"as": 2.0, "short": 0.5, "pareto_bonus": 0.0})
+    assert (score.total, score.parts) == (2.5, {"as": 2.0, "short": 1.0, "pareto_bonus": 0.0})
     assert reward.compute("a question", "aa", {}) == score
     assert not reward.is_pareto_optimal({"as": 2.0, "short": 0.5})
     assert reward.is_pareto_optimal({"as": 2.0}, [{"as": 2.0}, {"as": 1.0}])

@@ -104,6 +104,21 @@ def test_parts_that_rule_or_repeat() -> None:
     )
 
 
+def test_weights_are_in_what_a_part_makes() -> None:
+    """Thrice the right one and a hundredth of the length, though the length varies more."""
+    right, length = [0, 1, 1, 0, 1], [40, 10, 50, 90, 30]
+
+    def parts(index: int, n: int) -> dict[str, float]:
+        return {"right": float(right[n]), "length": float(length[n])}
+
+    rows: list[list[float | None]] = [[3 * r + 0.01 * one for r, one in zip(right, length, strict=True)]]
+    # cov(right, total) = 3 * 0.24 - 0.01 * 8.4 = 0.636, var(total) = 1.7264: 3 * 0.636 / 1.7264 = 1.105
+    # length alone: 0.01 * cov(length, total) = 0.01 * (-3 * 8.4 + 0.01 * 704) = -0.182, a tenth of it
+    one = found(check_groups(scored(rows, parts)), "one part rules")
+    assert one.said.startswith("right makes 100% of")
+    assert one.verdict == "warn"
+
+
 def test_repeats_are_compared_score_by_score() -> None:
     one = [Score(total=1.0), Score(total=None, reason="x")]
     assert check_repeat("again", one, one, ["a", "b"]).verdict == "pass"

@@ -179,7 +179,7 @@ RULES: Mapping[str, Callable[[float, float, float], Verdict]] = {
         lambda found, r, w: found > r + 0.2 * (r - w), lambda found, r, w: found < r - 0.5 * (r - w)
     ),
     "in another case and spacing": _MEANS_THE_SAME,
-    "with long forms for short ones": _MEANS_THE_SAME,
+    "in long or short forms": _MEANS_THE_SAME,
     "sentences in another order": _rule(_never, lambda found, r, w: found < (r + w) / 2),
     "another language": _rule(_as_right, _never),
     "injection": _WORTHLESS,

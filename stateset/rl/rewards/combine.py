@@ -102,6 +102,11 @@ def _unscored(row: Mapping[str, Score]) -> Score | None:
     return None if missing is None else Score(total=None, reason=f"{missing[0]}: {missing[1].reason}")
 
 
+def _values(row: Mapping[str, Score]) -> dict[str, float]:
+    """Of the parts, before their weights, which gdpo and the attribution apply themselves."""
+    return {name: score.value for name, score in row.items()}
+
+
 class WeightedReward(_Combined):
     """A weighted sum; a part may count only where another is met.
 
@@ -146,7 +151,7 @@ class WeightedReward(_Combined):
         return [_unscored(row) or self._summed(row) for row in rows]
 
     def _summed(self, row: Mapping[str, Score]) -> Score:
-        values = {name: score.value for name, score in row.items()}
+        values = _values(row)
         counted = {
             name: value
             for name, value in values.items()
@@ -196,15 +201,17 @@ class MultiObjectiveReward(_Combined):
 
     def _combine(self, rows: Sequence[Mapping[str, Score]], samples: Sequence[Sample]) -> list[Score]:
         found = [_unscored(row) for row in rows]
-        parts = [
+        weighed = [
             {} if missing else {name: self.weights[name] * score.value for name, score in row.items()}
             for row, missing in zip(rows, found, strict=True)
         ]
-        scored = [row for row in parts if row]
-        bonuses = [self._bonus(row, scored, s) if row else 0.0 for row, s in zip(parts, samples, strict=True)]
+        scored = [row for row in weighed if row]
+        bonuses = [
+            self._bonus(row, scored, s) if row else 0.0 for row, s in zip(weighed, samples, strict=True)
+        ]
         return [
-            missing or Score(total=sum(row.values()) + bonus, parts={**row, "pareto_bonus": bonus})
-            for missing, row, bonus in zip(found, parts, bonuses, strict=True)
+            missing or Score(total=sum(paid.values()) + bonus, parts=_values(row) | {"pareto_bonus": bonus})
+            for missing, row, paid, bonus in zip(found, rows, weighed, bonuses, strict=True)
         ]
 
     def _bonus(self, row: Mapping[str, float], group: Sequence[Mapping[str, float]], sample: Sample) -> float:

@@ -180,8 +180,9 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
     values = np.concatenate(rows)
     spread = values.std(0)
     total = spread[-1]
+    weights = _weights(values)
     shares = {
-        name: abs(float(np.mean(values[:, i] * values[:, -1]))) / total**2
+        name: abs(float(weights[i] * np.mean(values[:, i] * values[:, -1]))) / total**2
         for i, name in enumerate(names)
         if total > CLOSE
     }
@@ -198,6 +199,15 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
                 if alike > COPY:
                     said = f"{other} and {one} correlate by {alike:.2f} within groups"
                     yield Finding(name="copies", verdict="warn", said=said)
+
+
+def _weights(values: np.ndarray) -> np.ndarray:
+    """How much of each part is in the total, its last column: all of it, or what fits best."""
+    parts, total = values[:, :-1], values[:, -1]
+    if np.allclose(parts.sum(1), total):
+        return np.ones(parts.shape[1])
+    found: np.ndarray = np.linalg.lstsq(parts, total, rcond=None)[0]
+    return found
 
 
 def _tails(groups: Sequence[ScoredGroup]) -> Finding:

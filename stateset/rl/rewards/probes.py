@@ -98,7 +98,7 @@ def worthless(tasks: Sequence[Task], reward: Any) -> Iterator[ProbeTexts]:
             yield ProbeTexts("sentences in another order", turned)
         reworded = [_reworded(text) for text in answers]
         if reworded != answers:
-            yield ProbeTexts("with long forms for short ones", reworded)
+            yield ProbeTexts("in long or short forms", reworded)
 
 
 def is_prose(text: str) -> bool:
