@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import tomllib
+from pathlib import Path
+
 import pytest
 from fixtures_rewards.build import group
 
@@ -151,3 +155,14 @@ def test_criteria_of_ones_own():
     assert reward.compute("", said, {"order": "1045"}).parts == {"clarity": 1.0, "names order": 1.0}
     with pytest.raises(ConfigError, match="the weight of 'names order' is 'much'"):
         CustomerSatisfactionReward({"names order": ("much", names_order)})
+
+
+def test_every_reward_that_a_project_file_may_name_can_be_made() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    named = project["project"]["entry-points"]["stateset_rl.rewards"]
+    for target in named.values():
+        module, _, name = target.partition(":")
+        reward = getattr(importlib.import_module(module), name)()
+        result = reward.compute("Where is it?", "It is on its way.", {})
+        assert 0.0 <= getattr(result, "total", result) <= 1.0
+    assert "random" in named, "the control"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import struct
 import sys
@@ -283,6 +284,28 @@ def verdict(program: bytes, arch: int, number: int, second: int = 0) -> int:
             at += if_true if (held == value if code == 0x15 else held >= value) else if_false
         else:
             raise AssertionError(f"instruction {code:#x}")
+
+
+HEADERS = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm-generic/unistd.h"))
+
+
+def numbers(header: Path) -> dict[str, int]:
+    """System calls by name, as the kernel's header has them."""
+    found: dict[str, int] = {}
+    for line in header.read_text().splitlines():
+        if defined := re.match(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", line):
+            found[defined[1]] = int(defined[2])
+        elif (renamed := re.match(r"#define __NR_(\w+) __NR3264_(\w+)", line)) and renamed[2] in found:
+            found[renamed[1]] = found[renamed[2]]
+    return found
+
+
+@pytest.mark.skipif(not all(map(Path.exists, HEADERS)), reason="needs the kernel's headers of both ABIs")
+def test_the_tables_are_the_kernels() -> None:
+    tables = [numbers(header) for header in HEADERS]
+    for table in (kernel._ALLOWED, kernel._DEADLY):
+        for name, ours in table.items():
+            assert tuple(known.get(name) for known in tables) == ours, name
 
 
 @pytest.mark.parametrize(("name", "arch", "fcntl"), [("x86_64", 0xC000003E, 72), ("aarch64", 0xC00000B7, 25)])

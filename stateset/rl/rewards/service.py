@@ -26,6 +26,9 @@ Weights = Mapping[str, float | tuple[float, Criterion]]
 KNOWN_CRITERIA: Mapping[str, Criterion] = MappingProxyType({**CRITERIA, "helpfulness": helpfulness})
 
 
+FIVE = MappingProxyType(
+    {"resolution": 0.35, "empathy": 0.25, "clarity": 0.20, "efficiency": 0.10, "policy_compliance": 0.10}
+)
 _RESOLVED = 0.5  # from here on a reply's manners count in full
 
 
@@ -41,13 +44,7 @@ class CustomerServiceReward(RewardFunction):
     bounds: tuple[float, float] | None = (0.0, 1.0)
 
     def __init__(self) -> None:
-        self.criteria = {
-            "resolution": 0.35,
-            "empathy": 0.25,
-            "clarity": 0.20,
-            "efficiency": 0.10,
-            "policy_compliance": 0.10,
-        }
+        self.criteria = dict(FIVE)
 
     def calculate(self, response: str, context: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
         """Return the weighted sum and every criterion's score; `context["messages"]` may hold the prompt."""
@@ -94,13 +91,13 @@ class CustomerSatisfactionReward(RewardFunction):
 
     Args:
         weights: name of a known criterion -> weight, or a name of your own -> weight and a function
-            `(prompt, response, context) -> float` in [0, 1].
+            `(prompt, response, context) -> float` in [0, 1]. Default: the five of `CustomerServiceReward`.
 
     Raises:
         ConfigError: an unknown criterion (the message lists the known ones) or a weight that is no number.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights = FIVE) -> None:
         self.functions, self.weights = _checked(weights)
         values = self.weights.values()
         self.bounds = (sum(min(0.0, v) for v in values), sum(max(0.0, v) for v in values))
