@@ -368,6 +368,6 @@ def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = [command.name for command in app.registered_commands]
     assert commands == ["init", "train", "evaluate", "compare", "gate", "generate", "chat", "plan", "runs",
-        "replay", "rollout-server", "doctor",
+        "replay", "rollout-server", "verify-resume", "doctor",
     ]  # fmt: skip
     assert [name for name in commands if f"`stateset-rl {name}" not in readme] == []

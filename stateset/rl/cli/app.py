@@ -36,6 +36,7 @@ from stateset.rl.cli import (
     runs,
     show,
     train,
+    verify_resume,
 )
 from stateset.rl.errors import StatesetRLError
 
@@ -66,6 +67,7 @@ app.command("plan")(plan.plan)
 app.command("runs")(runs.runs)
 app.command("replay")(replay.replay)
 app.command("rollout-server")(rollout_server.rollout_server)
+app.command("verify-resume")(verify_resume.verify_resume)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stateset.rl.data.frozen import find_frozen
 from stateset.rl.data.near_duplicates import THRESHOLD, Pair, conversation_texts, near_pairs
 from stateset.rl.data.pii import pseudonymise_rows
 from stateset.rl.data.quality import quality_parts, quality_score, text_quality
@@ -27,8 +26,7 @@ class Settings:
     """How rows are prepared.
 
     `min_quality_score` is for training rows, from 0 to 1; `near_duplicate` the Jaccard similarity from which
-    prompts of two threads count as the same; shares are of all rows; `by` is what a split keeps together;
-    `frozen` is the manifest of an earlier folder, of whose test set no row may come in again.
+    prompts of two threads count as the same; shares are of all rows; `by` is what a split keeps together.
     """
 
     min_quality_score: float = 0.0
@@ -38,7 +36,6 @@ class Settings:
     test_share: float = 0.1
     seed: int = 0
     presidio: bool = False
-    frozen: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_quality_score <= 1:
@@ -83,13 +80,8 @@ class Prepared:
     counts: dict[str, int]
 
 
-def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    """Rows that can be used, each with an id, and the others with the reason why not.
-
-    Raises:
-        GateError: the folder of the manifest `frozen` was changed.
-        DataError: there is no such manifest.
-    """
+def check_rows(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Rows that can be used, each with an id, and the others with the reason why not."""
     good: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
     places: dict[str, str] = {}
@@ -107,12 +99,7 @@ def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dic
             good.append({"id": name} | dict(row.value) | {"id": name})
         except DataError as error:
             rejected.append(rejected_at(row.where, str(error)))
-    held = find_frozen(good, frozen) if frozen else {}
-    rejected += [
-        rejected_at(places[good[place]["id"]], f"of the frozen test set: {why}")
-        for place, why in held.items()
-    ]
-    return [row for place, row in enumerate(good) if place not in held], rejected
+    return good, rejected
 
 
 def clean_rows(rows: Sequence[dict[str, Any]], settings: Settings) -> Cleaned:
@@ -146,10 +133,10 @@ def prepare_rows(rows: Iterable[Row], settings: Settings) -> Prepared:
 
     Raises:
         DataError: no row can be used, or what is left cannot be split.
-        GateError: the rows have a `split` of their own, and it leaks; or a frozen folder was changed.
+        GateError: the rows have a `split` of their own, and it leaks.
         MissingExtraError: an optional package is not installed.
     """
-    checked, rejected = check_rows(rows, settings.frozen)
+    checked, rejected = check_rows(rows)
     if not checked:
         first = f" The first: {rejected[0]}" if rejected else ""
         raise DataError(f"none of {len(rejected)} rows can be used.{first}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -18,6 +19,8 @@ from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.tracking.terminal import Terminal
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import ScoredGroup, StepMetrics
+
+PHASE_EVENT = "stateset_rl.phase"  # audited with the name of each phase that begins: see sys.addaudithook
 
 
 class Recorder:
@@ -95,6 +98,7 @@ class Recorder:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a part of a step and show its name."""
+        sys.audit(PHASE_EVENT, name)
         self._terminal.phase(name)
         started = time.monotonic()
         try:
