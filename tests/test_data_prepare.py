@@ -268,6 +268,19 @@ def test_later_feedback_never_enters_the_frozen_test_set(folder: Path) -> None:
         refuse_frozen([{"prompt": prompt + " lamp"}], manifest)
 
 
+def test_preparing_later_rows_leaves_the_frozen_test_set_out(folder: Path, tmp_path: Path) -> None:
+    test = [json.loads(line)["id"] for line in (folder / "test.jsonl").read_text().splitlines()]
+    known = [f"rows.jsonl:{number}" for number, row in enumerate(tickets(100), 1) if row["id"] in test]
+    later = rows_of([*tickets(100), {"id": "new", "prompt": "Is the lamp in stock?", "time": DAYS[200]}])
+    prepared = prepare_rows(later, Settings(frozen=str(folder / "manifest.json"), by="thread", test_share=0))
+    assert known
+    assert [str(one).split(": ")[0] for one in prepared.rejected] == known
+    assert all(one.reason.startswith("of the frozen test set: ") for one in prepared.rejected)
+    assert {len(rows) for name, rows in prepared.splits.items() if name == "test"} == {0}
+    with pytest.raises(DataError, match="no manifest"):
+        prepare_rows(later, Settings(frozen=str(tmp_path / "none.json")))
+
+
 def test_a_changed_test_file_is_refused(folder: Path) -> None:
     check_files(folder / "manifest.json")
     with (folder / "test.jsonl").open("a") as file:

@@ -157,3 +157,56 @@ def test_tools_are_told(tmp_path: Path) -> None:
     result = bring(tmp_path, job(load("multi_tool_call")), [ROW | {"tools": [{"type": "function"}]}])
     assert "sample.output_tools: responses are text" in result.stderr
     assert "tools of train.jsonl: not given to the model" in result.stderr
+
+
+def python(source: Any, **more: Any) -> dict[str, Any]:
+    graders = {"short": {"type": "python", "name": "short", "source": source}, **more}
+    return {"type": "multi", "name": "m", "graders": graders, "calculate_output": " + ".join(graders)}
+
+
+GRADE = "def grade(sample, item):\n    return 1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (job(python(None)), "'short' has no `source` that defines grade"),
+        (job(python("score = 1")), "'short' has no `source` that defines grade"),
+        (job(python("def grade(:")), "'short' has a `source` that is no Python: invalid syntax"),
+        (job(python(GRADE, other=3)), "graders.other is no JSON object"),
+        (job(python(GRADE, other={"type": []})), r"graders.other.type is \[\]"),
+        ({"grader": load("string_check"), "hyperparameters": {"n_epochs": "4"}}, "n_epochs is '4': a number"),
+        ({"grader": load("string_check"), "hyperparameters": {"batch_size": 0}}, "batch_size is 0: a number"),
+        (
+            {"grader": load("string_check"), "hyperparameters": {"learning_rate_multiplier": []}},
+            r"learning_rate_multiplier is \[\]",
+        ),
+    ],
+)
+def test_a_malformed_job_says_where(tmp_path: Path, given: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        bring(tmp_path, given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_code_that_ran_elsewhere_is_named_with_what_it_imports(tmp_path: Path) -> None:
+    result = bring(tmp_path, job(python(f"import json, no_such_package.part\n{GRADE}")))
+    assert "short: code of yours, read it: it runs here with your rights" in result.stderr
+    assert "short: it imports no_such_package, which is not installed here" in result.stderr
+
+
+def test_graders_of_like_names_have_modules_of_their_own(tmp_path: Path) -> None:
+    other = {"type": "python", "name": "o", "source": GRADE.replace("1.0", "0.25")}
+    grader = {
+        "type": "multi", "name": "m", "calculate_output": "a_b",
+        "graders": {"a b": {"type": "python", "name": "a", "source": GRADE}, "a_b": other},
+    }  # fmt: skip
+    bring(tmp_path, job(grader))
+    reward, _ = resolve_reward("reward:Grader", tmp_path / "new")
+    assert reward.compute("", "x", {"messages": [], "item": {}}).parts == {"a b": 1.0, "a_b": 0.25}
+
+
+def test_a_column_that_the_whole_response_is_compared_with_is_the_answer(tmp_path: Path) -> None:
+    bring(tmp_path, job(load("string_check")))
+    [task] = load_tasks(str(tmp_path / "new/train.jsonl"))
+    assert task.answer == "Paris", "so that `reward check` has probes"

@@ -5,6 +5,7 @@ The tests' numbers are the snippets' own; the models are small, the code paths r
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from conftest import write_model
 import stateset.rl
 from stateset.rl import (
     CustomerSatisfactionReward,
+    CustomerServiceReward,
     GRPOTrainer,
+    MultiObjectiveReward,
     RewardFunction,
     deploy_to_production,
     evaluate,
     evaluate_models,
+    filter_by_difficulty,
     load_customer_service_data,
     load_model,
     prepare_training_data,
@@ -177,7 +181,7 @@ def test_9_an_unknown_key_names_the_nearest_and_its_line(tmp_path: Path) -> None
         stateset.rl.load_config(file)
 
 
-def test_evaluation_of_one_response() -> None:
+def test_6_evaluation_of_one_response() -> None:
     criteria = {"helpfulness": 0.4, "accuracy": 0.3, "tone": 0.2, "efficiency": 0.1}
     responses = [
         "I'd be happy to help with your refund: I have sent the money back to your card today.",
@@ -190,8 +194,8 @@ def test_evaluation_of_one_response() -> None:
         stateset.rl.evaluate_response("hello", criteria={"helpfulnes": 1.0})
 
 
-def test_the_documents_reward_class_calculates() -> None:
-    total, scores = stateset.rl.CustomerServiceReward().calculate(
+def test_8_the_documents_reward_class_calculates() -> None:
+    total, scores = CustomerServiceReward().calculate(
         "I'm sorry about the broken lamp. I have refunded it today.", {"prompt": "My lamp is broken."}
     )
     weights = {
@@ -202,6 +206,57 @@ def test_the_documents_reward_class_calculates() -> None:
         "policy_compliance": 0.10,
     }
     assert total == pytest.approx(sum(scores[name] * weight for name, weight in weights.items()))
+
+
+def test_8_the_documents_reward_class_can_be_changed() -> None:
+    class Own(CustomerServiceReward):
+        def check_resolution(self, response: str, context: Any) -> float:
+            return float("42" in response)
+
+    assert Own().calculate("The answer is 42.", {})[1]["resolution"] == 1.0
+    assert Own().calculate("", {})[0] == 0.0  # the document divides by the number of words
+
+
+def test_8_several_objectives_and_one_bonus() -> None:
+    reward = MultiObjectiveReward(
+        objectives={
+            "short": (0.5, lambda response, context: float(len(response) < 20)),
+            "kind": (2.0, lambda response, context: float("please" in response)),
+        }
+    )
+    assert reward.compute("please wait", {}).total == pytest.approx(2.5)  # alone: no bonus
+    assert reward.compute("no", {}).total == pytest.approx(0.5)
+    both, short = {"short": 0.5, "kind": 2.0}, {"short": 0.5, "kind": 0.0}
+    assert reward.is_pareto_optimal(both, [both, short])
+    assert not reward.is_pareto_optimal(short, [both, short])
+    assert not reward.is_pareto_optimal(both)
+
+
+def test_13_from_easy_to_hard_on_the_same_weights(tiny_llama: Path, tmp_path: Path) -> None:
+    data = [row | {"difficulty": ("easy", "medium", "hard")[i % 3]} for i, row in enumerate(DATASET)]
+    two = {"rollout_n": 2, "batch_size": 2, "output_dir": str(tmp_path / "run")}
+    trainer = GRPOTrainer(
+        model=str(tiny_llama), reward_function=ServiceReward(), config={**CONFIG, **SMALL, **two}
+    )
+    curriculum: list[dict[str, Any]] = [
+        {"difficulty": "easy", "epochs": 1, "reward_scale": 1.0},
+        {"difficulty": "medium", "epochs": 2, "reward_scale": 0.8},
+        {"difficulty": "hard", "epochs": 3, "reward_scale": 0.6},
+    ]
+
+    for stage in curriculum:
+        model = trainer.train(
+            data=filter_by_difficulty(data, stage["difficulty"]),
+            epochs=stage["epochs"],
+            reward_scale=stage["reward_scale"],
+        )
+
+    assert trainer.state.step == 6  # two rows a level, both in one step: 1 + 2 + 3 epochs
+    assert model is trainer.model
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates[1:3] == [pytest.approx(0.8e-6)] * 2
+    assert rates[3:] == [pytest.approx(0.6e-6)] * 3
 
 
 @pytest.fixture

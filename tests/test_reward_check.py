@@ -189,6 +189,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = run(app, ["reward", "check", "check_rewards:right", "--data", "rows.jsonl", "--json"])
     assert good.exit_code == 0, good.output
     assert json.loads(good.stdout)["verdict"] == "pass"
+    (tmp_path / "unanswered.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}')
+    asked = run(app, ["reward", "check", "check_rewards:right", "--data", "unanswered.jsonl"])
+    assert "no row of unanswered.jsonl has an `answer`, so there are no probes: add --model" in str(
+        asked.exception
+    )
     bad = run(app, ["reward", "check", "check_rewards:kind", "--data", "rows.jsonl"])
     assert isinstance(bad.exception, GateError)
     assert bad.exception.exit_code == 3

@@ -98,6 +98,10 @@ def prepare(
     test_share: Annotated[float, typer.Option(help="Share of the rows for the frozen test set.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of the split, where rows have no time.")] = 0,
     presidio: Annotated[bool, typer.Option(help="Find names by presidio, too (extra `pii`).")] = False,
+    frozen: Annotated[
+        str | None,
+        typer.Option(metavar="MANIFEST", help="manifest.json of an earlier folder: leave out its test set."),
+    ] = None,
 ) -> None:
     """Check, pseudonymise, deduplicate, score and split rows; exit code 3 if a given `split` leaks."""
     from stateset.rl.data.preparation import Settings
@@ -111,6 +115,7 @@ def prepare(
         test_share=test_share,
         seed=seed,
         presidio=presidio,
+        frozen=frozen,
     )
     prepared = prepare_folder(files, out, settings)
     _show_prepared(prepared, settings, out)

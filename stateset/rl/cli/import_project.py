@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +49,7 @@ def openai_rft(
         if path is not None:
             rows, about = read_examples(path)
             remarks += about
-            files[name] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            files[name] = "".join(json.dumps(job.answered(row), ensure_ascii=False) + "\n" for row in rows)
     if held_out_file is not None:
         settings["eval_dataset"] = "valid.jsonl"
     modules = _modules(job.functions())
@@ -77,8 +76,10 @@ def _try_out(grader: Mapping[str, Any], modules: Mapping[str, str]) -> None:
 
 def _modules(sources: Mapping[str, str]) -> dict[str, str]:
     """A module's name for each `python` grader."""
-    modules = {key: "grader_" + (re.sub(r"\W", "_", key) or "python") for key in sources}
-    assert not any(map(keyword.iskeyword, modules.values()))
+    modules: dict[str, str] = {}
+    for key in sources:
+        name = "grader_" + (re.sub(r"\W", "_", key) or "python")
+        modules[key] = f"{name}_{len(modules) + 1}" if name in modules.values() else name
     return modules
 
 

@@ -105,12 +105,18 @@ def _tried(
     from stateset.rl.rewards.trial import try_reward
 
     tasks = load_tasks(data)
+    answered = any(task.answer is not None for task in tasks)
+    if not answered and model is None:
+        raise ConfigError(
+            f"no row of {data} has an `answer`, so there are no probes: add --model NAME, whose responses "
+            "are scored"
+        )
     function, file = resolve_reward(reward, Path.cwd())
     show.note(f"reward  {reward} ({file})")
     if model is None:
         return [try_reward(function, tasks)]
     sampled = _sampled(function, tasks[: size[1]], model, size[0], max_new_tokens)
-    if all(task.answer is None for task in tasks):
+    if not answered:
         show.note("note: no row has an `answer`, so there are no probes")
         return [sampled]
     return [try_reward(function, tasks), sampled]

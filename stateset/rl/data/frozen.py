@@ -67,24 +67,37 @@ def check_files(manifest: Path) -> dict[str, Any]:
     return found
 
 
-def refuse_frozen(rows: Iterable[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]) -> None:
-    """Say no to rows that would bring the test set into training.
+def find_frozen(
+    rows: Sequence[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]
+) -> dict[int, str]:
+    """Places of rows that would bring the test set into training, each with the reason.
 
     Args:
         rows: later rows, such as feedback; raw or prepared.
-        manifest: of the prepared folder. As a path, the folder's test file must be unchanged, and rows that
-            are near-duplicates of its prompts are refused too; a mapping knows only the hashes.
+        manifest: of the prepared folder. As a path, the folder's test file must be unchanged, and
+            near-duplicates of its prompts are found too; a mapping knows only the hashes.
+
+    Raises:
+        GateError: a file of the folder was changed or removed.
+        DataError: no such manifest.
+    """
+    found = dict(manifest) if isinstance(manifest, Mapping) else check_files(Path(manifest))
+    problems = _by_hashes(rows, found["frozen"])
+    if not isinstance(manifest, Mapping):
+        test = Path(manifest).parent / found["splits"]["test"]["file"]
+        problems |= _by_likeness(rows, test, problems)
+    return problems
+
+
+def refuse_frozen(rows: Iterable[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]) -> None:
+    """Say no to rows that would bring the test set into training; arguments as for `find_frozen`.
 
     Raises:
         GateError: a row has a prompt, a thread or a customer of the test set; the message names the first.
         DataError: no such manifest.
     """
     given = list(rows)
-    found = dict(manifest) if isinstance(manifest, Mapping) else check_files(Path(manifest))
-    problems = _by_hashes(given, found["frozen"])
-    if not isinstance(manifest, Mapping):
-        test = Path(manifest).parent / found["splits"]["test"]["file"]
-        problems |= _by_likeness(given, test, problems)
+    problems = find_frozen(given, manifest)
     if problems:
         lines = [
             f"row {place + 1} ({given[place].get('id', 'no id')}): {problems[place]}"

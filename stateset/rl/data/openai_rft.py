@@ -6,8 +6,12 @@ here becomes a remark.
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,14 +50,56 @@ class Job:
     remarks: list[str] = field(default_factory=list)
 
     def functions(self) -> dict[str, str]:
-        """The source of each `python` grader, by the name under which `openai_grader` looks for it."""
+        """The source of each `python` grader, by the name under which `openai_grader` looks for it.
+
+        Raises:
+            ConfigError: it is no Python, or defines no `grade`.
+        """
         inside = self.grader.get("graders")
         named = inside if isinstance(inside, Mapping) else {str(self.grader.get("name", "")): self.grader}
-        return {key: one["source"] for key, one in named.items() if one.get("type") == "python"}
+        python = {key: one for key, one in named.items() if isinstance(one, Mapping) and _is_python(one)}
+        return {key: _source(key, one.get("source")) for key, one in python.items()}
+
+    def answered(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row with its `answer`, where the grader compares the whole response with a column of `item`."""
+        place = re.fullmatch(r"\{\{\s*item\.([\w-]+)\s*\}\}", str(self.grader.get("reference")))
+        whole = re.fullmatch(r"\{\{\s*sample\.output_text\s*\}\}", str(self.grader.get("input")))
+        if not place or not whole or self.grader.get("operation") in ("ne", "neq"):
+            return dict(row)
+        answer = row["item"].get(place[1])
+        return {**row, "answer": answer} if isinstance(answer, str) else dict(row)
 
     def asks_models(self) -> bool:
         """Whether a grader asks a model."""
         return any(f'"{kind}"' in json.dumps(self.grader) for kind in ("score_model", "label_model"))
+
+
+def _is_python(grader: Mapping[str, Any]) -> bool:
+    return bool(grader.get("type") == "python")
+
+
+def _source(key: str, source: Any) -> str:
+    """The code of a `python` grader, read but not run."""
+    try:
+        tree = ast.parse(source) if isinstance(source, str) else None
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"the python grader {key!r} has a `source` that is no Python: {error}") from error
+    if tree is None or not any(isinstance(one, ast.FunctionDef) and one.name == "grade" for one in tree.body):
+        raise ConfigError(f"the python grader {key!r} has no `source` that defines grade(sample, item)")
+    return str(source)
+
+
+def _about_functions(sources: Mapping[str, str]) -> Iterator[str]:
+    """What to know of code that ran in a container of OpenAI's, with packages of theirs."""
+    for key, source in sources.items():
+        yield f"python grader {key}: code of yours, read it: it runs here with your rights, in no container"
+        nodes = list(ast.walk(ast.parse(source)))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+        tops = sorted({name.partition(".")[0] for name in names})
+        missing = [name for name in tops if importlib.util.find_spec(name) is None]
+        if missing:
+            yield f"python grader {key}: it imports {', '.join(missing)}, which is not installed here"
 
 
 def read_job(path: Path, base_learning_rate: float) -> Job:
@@ -72,14 +118,16 @@ def read_job(path: Path, base_learning_rate: float) -> Job:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
     job = job if isinstance(job, Mapping) else {}
     method = _part(_part(job, "method") or job, "reinforcement") or job
-    grader = job if job.get("type") in GRADERS else _part(method, "grader")
+    grader = job if str(job.get("type")) in GRADERS else _part(method, "grader")
     if grader.get("type") not in GRADERS:
         raise ConfigError(
             f"{path} has no grader: give the JSON of a reinforcement fine-tuning job (method.reinforcement."
             "grader), or a grader alone"
         )
     settings, remarks = _settings(job, _part(method, "hyperparameters"), base_learning_rate)
-    return Job(grader=grader, settings=settings, remarks=[*remarks, *_about(job, method, grader)])
+    made = Job(grader=grader, settings=settings, remarks=[*remarks, *_about(job, method, grader)])
+    made.remarks.extend(_about_functions(made.functions()))
+    return made
 
 
 def _part(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -95,8 +143,9 @@ def _settings(
     chosen = {name: value for name, value in given.items() if value not in (None, "auto", "default")}
     for name, value in chosen.items():
         if name in _NUMBERS:
-            settings[_NUMBERS[name]] = value
+            settings[_NUMBERS[name]] = _above_zero(name, value, int)
         elif name == "learning_rate_multiplier":
+            _above_zero(name, value, (int, float))
             settings["learning_rate"] = base_learning_rate * value
             remarks.append(
                 f"learning_rate_multiplier {value}: {value} x {base_learning_rate:g}; OpenAI's base is not "
@@ -104,9 +153,15 @@ def _settings(
             )
         else:
             remarks.append(f"{name} {value}: not mapped; {_UNMAPPED.get(name, 'it is unknown here')}")
-    if isinstance(job.get("seed"), int):
-        settings["seed"] = job["seed"]
+    if type(seed := job.get("seed")) is int and seed >= 0:
+        settings["seed"] = seed
     return settings, remarks
+
+
+def _above_zero(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+        raise ConfigError(f'the job\'s hyperparameter {name} is {value!r}: a number above 0, or "auto"')
+    return value
 
 
 def _about(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[str, Any]) -> list[str]:

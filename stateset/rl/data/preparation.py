@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from stateset.rl.data.frozen import find_frozen
 from stateset.rl.data.near_duplicates import THRESHOLD, Pair, conversation_texts, near_pairs
 from stateset.rl.data.pii import pseudonymise_rows
 from stateset.rl.data.quality import quality_parts, quality_score, text_quality
@@ -26,7 +27,8 @@ class Settings:
     """How rows are prepared.
 
     `min_quality_score` is for training rows, from 0 to 1; `near_duplicate` the Jaccard similarity from which
-    prompts of two threads count as the same; shares are of all rows; `by` is what a split keeps together.
+    prompts of two threads count as the same; shares are of all rows; `by` is what a split keeps together;
+    `frozen` is the manifest of an earlier folder, of whose test set no row may come in again.
     """
 
     min_quality_score: float = 0.0
@@ -36,6 +38,7 @@ class Settings:
     test_share: float = 0.1
     seed: int = 0
     presidio: bool = False
+    frozen: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_quality_score <= 1:
@@ -80,8 +83,13 @@ class Prepared:
     counts: dict[str, int]
 
 
-def check_rows(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    """Rows that can be used, each with an id, and the others with the reason why not."""
+def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    """Rows that can be used, each with an id, and the others with the reason why not.
+
+    Raises:
+        GateError: the folder of the manifest `frozen` was changed.
+        DataError: there is no such manifest.
+    """
     good: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
     places: dict[str, str] = {}
@@ -99,7 +107,12 @@ def check_rows(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], list[Rejected
             good.append({"id": name} | dict(row.value) | {"id": name})
         except DataError as error:
             rejected.append(rejected_at(row.where, str(error)))
-    return good, rejected
+    held = find_frozen(good, frozen) if frozen else {}
+    rejected += [
+        rejected_at(places[good[place]["id"]], f"of the frozen test set: {why}")
+        for place, why in held.items()
+    ]
+    return [row for place, row in enumerate(good) if place not in held], rejected
 
 
 def clean_rows(rows: Sequence[dict[str, Any]], settings: Settings) -> Cleaned:
@@ -133,10 +146,10 @@ def prepare_rows(rows: Iterable[Row], settings: Settings) -> Prepared:
 
     Raises:
         DataError: no row can be used, or what is left cannot be split.
-        GateError: the rows have a `split` of their own, and it leaks.
+        GateError: the rows have a `split` of their own, and it leaks; or a frozen folder was changed.
         MissingExtraError: an optional package is not installed.
     """
-    checked, rejected = check_rows(rows)
+    checked, rejected = check_rows(rows, settings.frozen)
     if not checked:
         first = f" The first: {rejected[0]}" if rejected else ""
         raise DataError(f"none of {len(rejected)} rows can be used.{first}")

@@ -129,7 +129,7 @@ class _ModelGrader(OpenAIGrader):
 def _asks_models(grader: Mapping[str, Any]) -> bool:
     inside = grader.get("graders")
     every = [grader, *(inside.values() if isinstance(inside, Mapping) else ())]
-    return any(isinstance(one, Mapping) and one.get("type") in _MODEL_GRADERS for one in every)
+    return any(isinstance(one, Mapping) and str(one.get("type")) in _MODEL_GRADERS for one in every)
 
 
 def _item(context: Mapping[str, Any]) -> Mapping[str, Any]:
