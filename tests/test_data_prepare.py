@@ -22,6 +22,7 @@ from stateset.rl.data.quality import quality_parts, quality_score, text_quality
 from stateset.rl.data.rows import Row
 from stateset.rl.data.split import find_leaks, make_split
 from stateset.rl.errors import DataError, GateError
+from stateset.rl.serving.model_card import _lineage
 
 EXPORTS = Path(__file__).parent / "exports"
 DAYS = [f"2026-{month:02d}-{day:02d}T10:00:00Z" for month in range(1, 11) for day in range(1, 29)]
@@ -279,6 +280,18 @@ def test_preparing_later_rows_leaves_the_frozen_test_set_out(folder: Path, tmp_p
     assert {len(rows) for name, rows in prepared.splits.items() if name == "test"} == {0}
     with pytest.raises(DataError, match="no manifest"):
         prepare_rows(later, Settings(frozen=str(tmp_path / "none.json")))
+
+
+def test_a_model_card_says_what_its_rows_were_made_of(folder: Path) -> None:
+    train = folder / "train.jsonl"
+    settings = {"dataset": str(train)}
+    found = dict(_lineage("base", settings, None))["prepared from"]
+    counts = json.loads((folder / "manifest.json").read_text())["counts"]
+    assert found.startswith("rows.jsonl (SHA-256 ")
+    assert f"; rows read {counts['rows read']}, rejected " in found
+    train.write_text(train.read_text() + "\n")
+    assert "prepared from" not in dict(_lineage("base", settings, None))
+    assert "prepared from" not in dict(_lineage("base", {"dataset": "support_tickets"}, None))
 
 
 def test_a_changed_test_file_is_refused(folder: Path) -> None:

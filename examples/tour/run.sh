@@ -21,7 +21,11 @@ fi
 run stateset-rl reward check reward:PolicyReward --data "$out/prepared/train.jsonl" --html "$out/reward-check.html"
 
 resume=()
-if [ -e "$out/run" ]; then resume=(--resume "$out/run"); fi
+if compgen -G "$out/run/checkpoints/step_*" > /dev/null; then
+    resume=(--resume "$out/run")
+else
+    rm -rf "$out/run" # stopped in its warm start: nothing to go on from
+fi
 run stateset-rl train project.yaml dataset="$out/prepared/train.jsonl" eval_dataset="$out/prepared/validation.jsonl" \
     warm_start.rows="$out/prepared/train.jsonl" output_dir="$out/run" "${resume[@]}"
 

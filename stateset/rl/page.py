@@ -43,7 +43,7 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .15rem 1rem; margin: 1rem 0; }
 dt { color: var(--soft); } dd { margin: 0; }
 table { border-collapse: collapse; } .wide { overflow-x: auto; }
-td, th { text-align: left; vertical-align: top; padding: .35rem 1.2rem .35rem 0; }
+td, th { text-align: left; vertical-align: top; padding: .35rem 1.2rem .35rem 0; overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 400; } tbody tr { border-top: 1px solid var(--grid); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 code, .said { display: block; margin-top: .35rem; padding: .4rem .6rem; border-radius: 4px;

@@ -71,7 +71,7 @@ def remarks(prepared: Prepared, settings: Settings) -> Iterator[str]:
     if not settings.presidio:
         yield (
             "Personal data: names that the export knows, and patterns. A name that only the text knows "
-            "stays; presidio (extra `pii`) looks for those."
+            "stays; presidio (the extra pii) looks for those."
         )
 
 

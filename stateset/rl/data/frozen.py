@@ -67,6 +67,19 @@ def check_files(manifest: Path) -> dict[str, Any]:
     return found
 
 
+def manifest_of(file: Path) -> dict[str, Any] | None:
+    """The manifest of the prepared folder that a file is part of; None without one, or if it was changed."""
+    manifest = file.parent / "manifest.json"
+    if not (manifest.is_file() and file.is_file()):
+        return None
+    try:
+        found = _read(manifest)
+    except DataError:  # of something else, such as a run
+        return None
+    hashes = {part["file"]: part["sha256"] for part in found["splits"].values()}
+    return found if hashes.get(file.name) == file_hash(file) else None
+
+
 def find_frozen(
     rows: Sequence[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]
 ) -> dict[int, str]:

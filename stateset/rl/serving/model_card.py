@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from stateset.rl.data.frozen import manifest_of
 from stateset.rl.evaluation.improvement import Improvement
 from stateset.rl.evaluation.improvement_report import grids, summary
 from stateset.rl.evaluation.record import SUCCESS
@@ -71,10 +73,22 @@ def _lineage(base: str, settings: Mapping[str, Any], data: str | None) -> list[t
         "reward": settings.get("reward"),
         "training rows": settings.get("dataset"),
         "their SHA-256": data,
+        "prepared from": _sources(settings.get("dataset")),
         "imitated before": warm_start.get("rows"),
         "seed": settings.get("seed"),
     }
     return [(name, str(value)) for name, value in rows.items() if value is not None]
+
+
+def _sources(dataset: Any) -> str | None:
+    """The files that `data prepare` made the training rows of, and what became of their rows."""
+    found = manifest_of(Path(str(dataset)))
+    if found is None:
+        return None
+    files = [f"{one['file']} (SHA-256 {one.get('sha256', 'unknown')})" for one in found["sources"]]
+    counts = [f"{name} {count}" for name, count in found["counts"].items()]
+    pii = [f"{kind} {count}" for kind, count in found["pii"].items()]
+    return f"{', '.join(files)}; {', '.join(counts)}; personal data replaced: {', '.join(pii) or 'none'}"
 
 
 def _failures(found: Improvement) -> list[str]:
