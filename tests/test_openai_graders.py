@@ -241,6 +241,12 @@ def test_malformed_graders_say_where(change: dict[str, Any], said: str) -> None:
         openai_grader(load("string_check") | change)
 
 
+@pytest.mark.parametrize("change", [{"labels": ["a", {}]}, {"labels": [["a"]]}, {"passing_labels": [3]}])
+def test_labels_are_texts(change: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has a label that is no text"):
+        openai_grader(load("label_model") | change, judge=Judge(ledger=tmp_path / "j.sqlite"))
+
+
 def test_templates() -> None:
     values = {"item": {"a": [{"b c": "x"}], "n": 1.5, "ß": "s"}, "sample": {"output_text": "{{ item.n }}"}}
     assert Template("{{item.a[0]['b c']}} {{ item.n }} {{item.a}}").fill(values) == 'x 1.5 [{"b c": "x"}]'

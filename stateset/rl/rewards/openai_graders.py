@@ -214,6 +214,8 @@ def _score_model(grader: Mapping[str, Any], where: str, judge: Judge) -> Grade:
 
 def _label_model(grader: Mapping[str, Any], where: str, judge: Judge) -> Grade:
     labels, passing = (_field(grader, name, list, where) for name in ("labels", "passing_labels"))
+    if not all(isinstance(label, str) for label in [*labels, *passing]):
+        raise ConfigError(f"{where}.labels or {where}.passing_labels has a label that is no text")
     if not set(passing) <= set(labels):
         raise ConfigError(f"{where}.passing_labels has labels that are not among `labels`")
 
