@@ -89,7 +89,10 @@ def main() -> None:
         begun, ended = bench.first_rollout()
         print(f"\nfrom the command to the first rollout {begun:.1f} s, to its end {ended:.1f} s (wall)")
         case = json.loads(_run(OURS, [str(ROOT / "bench" / "sandbox.py")]).splitlines()[-1])
-        print(f"a case in the sandbox: median {case['median']} ms, p95 {case['p95']} ms (wall)")
+        print(
+            f"a case in the sandbox: median {case['median']} ms, p95 {case['p95']} ms (wall), "
+            f"{case['processor']} ms of the processor"
+        )
 
 
 def _arguments() -> argparse.Namespace:

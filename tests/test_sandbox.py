@@ -51,6 +51,10 @@ def test_a_function_and_a_program(sandbox: LinuxSandbox) -> None:
     assert 2**20 < outcome.peak_bytes < 2**28
     program = Request(source="n = int(input())\nprint(sum(range(n)))\n", stdin="5\n")
     assert sandbox.run(program).value == "10\n"
+    reads = "import sys\nn = int(sys.stdin.buffer.readline())\nprint(n, input(), sep='/')\nsys.exit(0)\n"
+    assert sandbox.run(Request(source=reads, stdin="5\nß\n")).value == "5/ß\n"
+    assert sandbox.run(Request(source="print(2)\nexit()")).value == "2\n"
+    assert sandbox.run(Request(source="print(2)\nexit(1)")).detail == "SystemExit: 1, line 2"
     library = (
         "import asyncio, collections, email, json, re, sqlite3, xml.dom.minidom, zlib\nprint('all there')"
     )

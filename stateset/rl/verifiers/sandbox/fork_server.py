@@ -109,10 +109,13 @@ def _child(
 def _run(request: dict[str, Any], output_bytes: int) -> dict[str, Any]:
     """The value of `entry(*args)`, or what a whole program printed, tagged by type."""
     printed = _Bounded(output_bytes)
-    sys.stdin, sys.stdout, sys.stderr = io.StringIO(request["stdin"]), printed, _Bounded(output_bytes)
+    given = io.BytesIO(request["stdin"].encode("utf-8", "surrogatepass"))
+    sys.stdin = io.TextIOWrapper(given, encoding="utf-8", errors="surrogatepass")
+    sys.stdout, sys.stderr = printed, _Bounded(output_bytes)
     names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    names |= {"exit": sys.exit, "quit": sys.exit}  # `site` has them, which is not imported
     try:
-        exec(compile(request["source"], "<solution>", "exec"), names)
+        _execute(request, names)
         if request["entry"] is None:
             return {"value": tagged(printed.getvalue())}
         function = names.get(request["entry"])
@@ -125,6 +128,15 @@ def _run(request: dict[str, Any], output_bytes: int) -> dict[str, Any]:
         return {"reason": "output", "detail": "it printed more than is allowed"}
     except BaseException as error:
         return {"reason": "raised", "detail": _described(error)}
+
+
+def _execute(request: dict[str, Any], names: dict[str, Any]) -> None:
+    """Run the code; a whole program may end itself, which says nothing of what it printed."""
+    try:
+        exec(compile(request["source"], "<solution>", "exec"), names)
+    except SystemExit as end:
+        if request["entry"] is not None or end.code:
+            raise
 
 
 def _described(error: BaseException) -> str:
