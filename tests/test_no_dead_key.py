@@ -89,7 +89,7 @@ FLIPS: dict[str, Any] = {
     "reward_check": False,
     "eval_every": 1,
     "save_every": 3,
-    "keep_checkpoints": 1,
+    "keep_checkpoints": 3,  # 1 is as good as 2: two always stay
     "warm_start": {"rows": "x"},
 }
 FROM_FILES = {"model", "dataset", "eval_dataset", "eval_reward", "output_dir"}
@@ -106,7 +106,7 @@ def base(folder: Path, out: Path) -> dict[str, Any]:
         "model": str(folder), "reward": "trainer_rewards:parts_marked", "output_dir": str(out),
         "rollout_n": 2, "batch_size": 2, "max_response_length": 8, "learning_rate": 1e-2,
         "device": "cpu", "dtype": "fp32",
-        "micro_batch_tokens": 1, "warmup_steps": 0, "save_every": 2, "keep_checkpoints": 2,
+        "micro_batch_tokens": 1, "warmup_steps": 0, "save_every": 1, "keep_checkpoints": 2,
     }  # fmt: skip
 
 
@@ -143,6 +143,9 @@ def observe(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 "manifest.json",
                 "timings.jsonl",
                 "config.resolved.yaml",
+                "origin.json",  # the settings themselves
+                "logs.json",  # how long the timings are
+                "MANIFEST.json",  # hashes of these
                 ".lock",
             ):
                 data = file.read_bytes().replace(str(out).encode(), b"OUT")

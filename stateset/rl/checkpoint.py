@@ -56,7 +56,6 @@ class TrainerState:
         retired: ids of the prompts that are solved and not asked again.
         target_difficulty: of the next prompts under `target_pass_rate`.
         asked: ids of the prompts that were asked in this epoch, under `target_pass_rate`.
-        log_bytes: length of each log when the checkpoint was written.
     """
 
     step: int = 0
@@ -78,7 +77,6 @@ class TrainerState:
     retired: list[str] = field(default_factory=list)
     target_difficulty: float = 0.0
     asked: list[str] = field(default_factory=list)
-    log_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -146,6 +144,7 @@ class Checkpoint:
         state: the counters.
         origin: what it was made with.
         tensors: weights and optimizer, under flat names.
+        log_bytes: length of each log when it was written.
         passed_over: newer ones that are damaged, each with the file that is.
     """
 
@@ -153,13 +152,21 @@ class Checkpoint:
     state: TrainerState
     origin: Origin
     tensors: dict[str, Tensor]
+    log_bytes: dict[str, int]
     passed_over: tuple[str, ...]
 
 
 def save_checkpoint(
-    folder: Path, state: TrainerState, tensors: Mapping[str, Tensor], keep: int, origin: Origin | None = None
+    folder: Path,
+    state: TrainerState,
+    tensors: Mapping[str, Tensor],
+    keep: int,
+    origin: Origin | None = None,
+    log_bytes: Mapping[str, int] | None = None,
 ) -> Path:
     """Write `folder/step_00010` and remove the oldest beyond `keep` (`checkpoint_files.rotate`).
+
+    All but `log_bytes` is the same in equal runs, byte for byte.
 
     Raises:
         CheckpointError: the disk is full or not writable; what was there before is untouched.
@@ -173,6 +180,7 @@ def save_checkpoint(
         write_json_atomic(place / "state.json", asdict(state))
         write_json_atomic(place / "origin.json", origin or {})
         write_json_atomic(place / "random.json", _other_random())
+        write_json_atomic(place / "logs.json", log_bytes or {})
 
     try:
         commit(target, write, sum(t.nbytes for t in everything.values()) + ROOM)
@@ -251,6 +259,7 @@ def _read(path: Path, passed_over: tuple[str, ...]) -> Checkpoint:
             TrainerState(**json.loads((path / "state.json").read_text(encoding="utf-8"))),
             json.loads((path / "origin.json").read_text(encoding="utf-8")),
             load_file(path / "tensors.safetensors"),
+            json.loads((path / "logs.json").read_text(encoding="utf-8")),
             passed_over,
         )
     except (OSError, ValueError, TypeError, SafetensorError) as error:

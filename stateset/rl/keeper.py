@@ -111,7 +111,7 @@ def open_run(
             notices = _refuse_another(checkpoint, data_hash, origin, resume.allow_change)
             state = restore(checkpoint, learner)
         run = RunDirectory.reopen(resume.path, settings)
-        run.cut_back(state.step, state.log_bytes)
+        run.cut_back(state.step, checkpoint.log_bytes if checkpoint else {})
         tidy(run.path / "checkpoints", checkpoint.path if checkpoint else None)
     elif earlier is not None:
         run = RunDirectory.reopen(earlier, settings)
@@ -210,9 +210,9 @@ class Keeper:
         """Write what a resume needs; where that fails, training goes on from what lies on the disk so far."""
         with self.recorder.phase("checkpoint"):
             folder, tensors = self.recorder.path / "checkpoints", self.learner.state_tensors()
-            self.state.log_bytes = self.recorder.log_bytes()
+            keep, logs = self.config.keep_checkpoints, self.recorder.log_bytes()
             try:
-                save_checkpoint(folder, self.state, tensors, self.config.keep_checkpoints, self.origin)
+                save_checkpoint(folder, self.state, tensors, keep, self.origin, logs)
             except CheckpointError as error:
                 self.recorder.warning(self.state.step, f"{error}; training goes on without this checkpoint")
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -98,8 +97,8 @@ _STEP_FOLDERS = ("rollouts", "updates", "eval")
 
 
 def _short_logs(run: Path, checkpoint: Path) -> Iterator[str]:
-    told: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    for name, length in told.get("log_bytes", {}).items():
+    told: dict[str, int] = json.loads((checkpoint / "logs.json").read_text(encoding="utf-8"))
+    for name, length in told.items():
         size = (run / name).stat().st_size if (run / name).is_file() else 0
         if size < length:
             yield f"{name} has {size:,} bytes; {length:,} were written before {checkpoint.name}"
