@@ -292,6 +292,20 @@ FAULTS = (
         "test_policy_forward.py",
     ),
     Fault(
+        "a prompt counts as much as the response's own tokens do",
+        "policy/attention.py",
+        "torch.sigmoid(other_total - total)",
+        "torch.sigmoid(total - other_total)",
+        "test_rollout.py",
+    ),
+    Fault(
+        "a token is drawn from the block behind its own",
+        "rollout/sample.py",
+        "(upto[:, 1:] <= target",
+        "(upto[:, :-1] <= target",
+        "test_rollout.py",
+    ),
+    Fault(
         "responses see their own future",
         "policy/attention.py",
         "steps[:, None] >= steps",

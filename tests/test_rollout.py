@@ -10,6 +10,7 @@ import torch
 from conftest import ARCHITECTURES, write_tokenizer
 
 from stateset.rl.errors import ConfigError
+from stateset.rl.policy import attention
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_policy
 from stateset.rl.rollout import decoders
@@ -136,6 +137,22 @@ def test_waiting_responses_take_the_places_of_those_that_ended(tiny_llama, monke
     in_waves = sum(max(lengths[i : i + places]) - 1 for i in range(0, len(lengths), places))
     assert len(set(lengths)) > 3
     assert len(steps) < in_waves, "nobody waits for the slowest of a wave"
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_attention_to_two_parts_is_attention_to_all(fused: bool, monkeypatch) -> None:
+    if not fused:
+        monkeypatch.setattr(attention, "_FUSED", "not_in_this_torch")
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 5, length, 16, generator=generator) for length in (3, 11, 11))
+    bias = torch.zeros(1, 5, 1, 11)
+    bias[0, 2, 0, 9:] = float("-inf")
+    parts = (
+        attention.attention_part(query, key[:, :, at], value[:, :, at], 0.3, bias[..., at])
+        for at in (slice(0, 4), slice(4, 11))
+    )
+    expected = (query @ key.mT * 0.3 + bias).softmax(-1) @ value
+    torch.testing.assert_close(attention.merged(*parts), expected)
 
 
 def test_a_prompt_is_prefilled_once_a_group(tiny_llama) -> None:
