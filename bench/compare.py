@@ -20,7 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,22 +69,12 @@ def main() -> None:
     given = _arguments()
     named = {cell.name: cell for cell in FULL}
     cells = [named[name] for name in given.rows] if given.rows else FULL if given.full else QUICK
-    sides = [side for side in STEP if side.tool != "TRL" or side.dtype in given.trl]
-    if given.steps:
-        sides = [side._replace(steps=given.steps) for side in sides]
     bench = Bench(given.out, given.model)
     machine = bench.machine()
-    for number in range(given.rounds):
-        for cell in cells:
-            for side in sides:
-                bench.measure("step", number, cell, side)
-        if given.full or given.decode:
-            for side in DECODE:
-                bench.measure("decode", number, Cell(), side)
-    if given.full or given.sweeps:
-        for cell in dict.fromkeys(cell for sweep in SWEEPS.values() for cell in sweep):
-            bench.measure("step", 0, cell, STEP[0])
+    _measure(bench, cells, given)
     print(bench.report(cells, *machine))
+    if given.sweeps:
+        _run(OURS, [str(ROOT / "bench" / "growth.py"), str(given.out), str(given.out.with_suffix(".png"))])
     if not given.rows:
         begun, ended = bench.first_rollout()
         print(f"\nfrom the command to the first rollout {begun:.1f} s, to its end {ended:.1f} s (wall)")
@@ -93,6 +83,21 @@ def main() -> None:
             f"a case in the sandbox: median {case['median']} ms, p95 {case['p95']} ms (wall), "
             f"{case['processor']} ms of the processor"
         )
+
+
+def _measure(bench: Bench, cells: Sequence[Cell], given: argparse.Namespace) -> None:
+    """Every cell by each side in turns, and again in the next round."""
+    sides = [side for side in STEP if side.tool != "TRL" or side.dtype in given.trl]
+    if given.steps:
+        sides = [side._replace(steps=given.steps) for side in sides]
+    for number in range(given.rounds):
+        for cell in cells:
+            for side in sides:
+                bench.measure("step", number, cell, side)
+        for side in DECODE if given.decode else ():
+            bench.measure("decode", number, Cell(), side)
+    for cell in dict.fromkeys(cell for sweep in SWEEPS.values() for cell in sweep) if given.sweeps else ():
+        bench.measure("step", 0, cell, sides[0])
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,7 +116,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench.jsonl")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.decode, given.sweeps = given.decode or given.full, given.sweeps or given.full
+    return given
 
 
 class Bench:
@@ -164,8 +171,8 @@ class Bench:
         rows = [
             f"one core: {machine.flops / 1e9:.0f} GF/s in bf16 products, {machine.bandwidth / 1e9:.1f} GB/s",
             "",
-            "| step | tool | CPU seconds, median (min-max) | peak RSS | TRL / ours | least time | share |",
-            "|---|---|---:|---:|---:|---:|---:|",
+            "| step | tool | CPU seconds, median (min-max) | RSS | TRL / ours | of RSS | least | share |",
+            "|---|---|---:|---:|---:|---:|---:|---:|",
         ]
         for cell in cells:
             ours = self._seconds("step", cell.name, "stateset-rl", "bf16")
@@ -176,13 +183,15 @@ class Bench:
                     continue
                 mine = side.tool == "stateset-rl"
                 middle, base = statistics.median(seconds), statistics.median(ours)
+                peak = self._peak("step", cell.name, side)
+                times = f"{peak / self._peak('step', cell.name, STEP[0]):.1f}"
                 last = (
-                    ["", f"{floor:.1f}", f"{floor / middle:.0%}"]
+                    ["", "", f"{floor:.1f}", f"{floor / middle:.0%}"]
                     if mine
-                    else [f"{middle / base:.1f}", "", ""]
+                    else [f"{middle / base:.1f}", times, "", ""]
                 )
                 cells_of_row = [cell.name, f"{side.tool}, {side.dtype}", _spread(seconds),
-                                f"{self._peak('step', cell.name, side):.1f} GiB", *last]  # fmt: skip
+                                f"{peak:.1f} GiB", *last]  # fmt: skip
                 rows.append("| " + " | ".join(cells_of_row) + " |")
         return "\n".join([*rows, *self._phases(cells), *self._decoding()])
 
