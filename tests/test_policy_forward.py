@@ -193,6 +193,9 @@ def test_a_nearly_certain_token_has_an_exact_gradient_in_bf16() -> None:
 def test_short_window_takes_plain_rows(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", "mistral", sliding_window=24)
     policy = load_policy(str(folder), device="cpu", dtype="fp32")
+    [notice] = policy.notices
+    assert "plain path" in notice
+    assert "more than 24 tokens" in notice
     batch = make_batch()  # 30 + 9 tokens do not fit the window of 24
     plain, _ = plain_logprobs(policy.module, policy.head, batch, 1.0)
     assert torch.equal(policy.logprobs(batch, 1.0)[0], plain)

@@ -294,11 +294,20 @@ def _choose_attention(
     except (ValueError, TypeError, AttributeError, RuntimeError):
         agrees = False
     if agrees:
-        return True, ()
+        return True, _window_notice(policy)
     if module.config._attn_implementation == ATTENTION:
         module.set_attn_implementation(own)
     return False, (
         f"model '{name}' takes the plain path: its attention cannot share a prompt within a group",
+    )
+
+
+def _window_notice(policy: Policy) -> tuple[str, ...]:
+    if policy.window >= policy.max_length:
+        return ()
+    return (
+        f"model '{policy.name}' takes the plain path wherever a prompt with its response has more than "
+        f"{policy.window} tokens: some of its layers see no more than that",
     )
 
 
