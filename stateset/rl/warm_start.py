@@ -67,6 +67,9 @@ def load_examples(policy: Policy, config: Config, tasks: Sequence[Task]) -> list
         if not isinstance(reply, str) or not reply.strip():
             problems.append(f"{where}: no text in the column `{settings.column}`")
             continue
+        if len(reply) > longest * policy.longest_token:  # a tokenizer would take minutes
+            problems.append(f"{where}: the reply has {len(reply)} characters, more than {longest} tokens")
+            continue
         ids = policy.encode_reply(reply)
         if len(ids) > longest:
             problems.append(f"{where}: the reply has {len(ids)} tokens, more than {longest}")

