@@ -39,6 +39,7 @@ from stateset.rl.cli import (
     verify_resume,
 )
 from stateset.rl.errors import StatesetRLError
+from stateset.rl.redact import redact
 
 _TRACEBACK = "STATESET_RL_TRACEBACK"
 _OS_ADVICE = {
@@ -104,9 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     except Exception as error:
         if os.environ.get(_TRACEBACK):
-            traceback.print_exc()
+            show.note(redact(traceback.format_exc()))
         explained = explain(error)
-        show.note(f"error: {explained}")
+        show.note(redact(f"error: {explained}"))
         sys.exit(explained.exit_code)
 
 

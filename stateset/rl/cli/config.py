@@ -12,6 +12,7 @@ import typer
 
 from stateset.rl.cli import project, show
 from stateset.rl.errors import ConfigError
+from stateset.rl.redact import HIDDEN, is_secret
 
 if TYPE_CHECKING:
     from stateset.rl.config.load import Resolved
@@ -166,7 +167,8 @@ def _settings(config: Config) -> Iterator[Setting]:
 
 def _silent(resolved: Resolved) -> Iterator[Silent]:
     for aside in resolved.asides:
-        yield Silent(aside.entry.path, aside.entry.value, aside.entry.where, aside.reason)
+        value = HIDDEN if is_secret(aside.entry.path) else aside.entry.value
+        yield Silent(aside.entry.path, value, aside.entry.where, aside.reason)
     for level, layer in enumerate(resolved.layers):
         for key, entry in layer.items():
             above = next(

@@ -1,16 +1,18 @@
-"""One line that says what went wrong in a user's code, and where."""
+"""One line that says what went wrong in a user's code, and where; without the keys that it was run with."""
 
 from __future__ import annotations
 
 import sysconfig
 import traceback
 
+from stateset.rl.redact import redact
+
 _LIBRARIES = ("<frozen", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
 def describe_failure(error: BaseException) -> str:
     """Return "ValueError: no order (/home/me/my_rewards.py:12)": the deepest line outside libraries."""
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    said = redact(f"{type(error).__name__}: {error}".rstrip(": "))
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)

@@ -15,11 +15,12 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stateset.rl.errors import ConfigError, MissingExtraError, RewardError
+from stateset.rl.redact import redact
 from stateset.rl.rewards.failure import UnscorableError
 from stateset.rl.rewards.ledger import Ledger, Spent
 
@@ -60,7 +61,7 @@ class Judge:
 
     model: str | None = None
     base_url: str | None = None
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     ledger: str | Path = "judge.sqlite"
     max_calls: int | None = None
     max_tokens: int | None = None
@@ -181,8 +182,8 @@ class Judge:
                 if isinstance(error, openai.BadRequestError) and (
                     state.proven or error.code in _ABOUT_THE_TEXT
                 ):
-                    raise UnscorableError(f"the judge's endpoint refused this text: {error}"[:500]) from error
-                raise RewardError(f"the judge's endpoint refused the call: {error}") from error
+                    raise UnscorableError(self._said("endpoint refused this text", error)) from error
+                raise RewardError(self._said("endpoint refused the call", error)) from error
             except openai.APIStatusError as error:
                 if error.status_code == 429:
                     self._ledger.give_back(reserved)  # it was not computed
@@ -197,13 +198,17 @@ class Judge:
             state.failures = 0
             self._settle(reserved, reply)
             state.proven = True
-            return _text(reply)
+            return redact(_text(reply), self.api_key)
         raise AssertionError("the last try returns or raises")
 
     def _failed(self, state: _State, error: Exception) -> UnscorableError:
         state.failures += 1
         state.rests_until = time.monotonic() + self.rests_seconds
-        return UnscorableError(f"the judge did not answer: {type(error).__name__} {error}"[:500])
+        return UnscorableError(self._said("endpoint did not answer", error))
+
+    def _said(self, what: str, error: Exception) -> str:
+        """In a line: no key, whatever the client quotes or the endpoint echoes."""
+        return redact(f"the judge's {what}: {type(error).__name__} {error}", self.api_key)[:500]
 
     def _settle(self, reserved: Spent, reply: Any) -> None:
         """Book what the call took instead of its worst case, which stays where the reply does not say.

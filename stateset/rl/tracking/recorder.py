@@ -12,6 +12,7 @@ from types import TracebackType
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import StoppedError
+from stateset.rl.redact import redact
 from stateset.rl.tracking.forecast import guess_step_seconds
 from stateset.rl.tracking.health import Health
 from stateset.rl.tracking.read_runs import read_run, spent_seconds
@@ -91,9 +92,9 @@ class Recorder:
         if error is None:
             self._run.close("finished")
         elif isinstance(error, StoppedError | KeyboardInterrupt):
-            self._run.close("stopped", str(error))
+            self._run.close("stopped", redact(str(error)))
         else:
-            self._run.close("failed", f"{type(error).__name__}: {error}")
+            self._run.close("failed", redact(f"{type(error).__name__}: {error}"))
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -183,11 +184,13 @@ class Recorder:
 
     def notice(self, step: int, message: str) -> None:
         """Something that the user should know."""
+        message = redact(message)
         self._run.event(step, "notice", message)
         self._terminal.notice(message)
 
     def warning(self, step: int, message: str) -> None:
         """Something that the user must not miss."""
+        message = redact(message)
         self._run.event(step, "warning", message)
         self._terminal.warning(message)
 
