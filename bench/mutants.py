@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from reward_faults import REWARD_FAULTS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("stateset/rl")
 GREEN, RED = 0, 1  # pytest's exit codes; any other means that the tests themselves could not run
@@ -452,6 +454,7 @@ FAULTS = (
         "",
         "test_bad_batches.py",
     ),
+    *(Fault(*fault) for fault in REWARD_FAULTS),
 )
 
 
