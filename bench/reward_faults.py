@@ -92,7 +92,7 @@ REWARD_FAULTS = (
         "rewards/check.py",
         "return found >= (r + w) / 2",
         "return found > 10 * r",
-        "test_reward_check.py::test_bad_rewards_are_refused[echo]",
+        "test_reward_check.py::test_halfway_to_a_right_answer_is_too_much",
     ),
     (
         "True is 1 in a result",

@@ -50,3 +50,16 @@ def test_no_useless_answer_scores_above_the_median_useful_one(
     assert max(useless) < statistics.median(useful)
     pairs = [(good > bad) + 0.5 * (good == bad) for good in useful for bad in useless]
     assert statistics.fmean(pairs) > wins, "share of pairs in which the useful one wins"
+
+
+@pytest.mark.parametrize(
+    "between", [" ", "\n", "\n- ", "; ", " / ", " and ", ", the ", ". ", ": ", ", I will "]
+)
+def test_nothing_between_keywords_makes_prose_of_them(between: str) -> None:
+    """The words of each useless answer, joined in ways that the answers' author did not try."""
+    median = statistics.median(scores("useful", service))
+    for ticket in TICKETS:
+        context = {"messages": [{"role": "user", "content": ticket["prompt"]}], "policy": ticket["policy"]}
+        for answer in ticket["useless"]:
+            words = [word.strip(",.!?") for word in answer.split()]
+            assert service("", between.join(words), context) < median, words

@@ -131,11 +131,14 @@ def test_empathy_counts_kinds(response, expected):
     assert score("empathy", response) == pytest.approx(expected)
 
 
+GLUE = ("the", "your", "a", "this")
+
+
 def test_clarity_measures_sentences():
     assert score("clarity", "We sent it today. It arrives on Friday.") == pytest.approx(1.0)
     assert score("clarity", "We sent it today and it arrives") == pytest.approx(0.8)
     assert score("clarity", "Sent. Today. By post.") == pytest.approx(0.7)
-    long = "We sent it to the " + ", the ".join(f"place{i}" for i in range(22)) + "."  # 48 words
+    long = "We sent it to " + ", ".join(f"{GLUE[i % 4]} place{i}" for i in range(22)) + "."  # 48 words
     assert score("clarity", long) == pytest.approx(0.5 * 2 / 25 + 0.5)
 
 
@@ -221,7 +224,8 @@ DUMPED = ["".join(letters) for letters in islice(permutations("bcdfgh", 4), 300)
 
 def test_a_dump_of_every_word_is_not_accurate():
     gold = {"answer": "The blue jacket ships on Monday."}
-    dump = "The " + " and the ".join([*DUMPED, "blue jacket ships on Monday"]) + "."
+    every = enumerate([*DUMPED, "blue jacket ships on Monday"])
+    dump = " ".join(f"{('and', 'or', 'with')[i % 3]} {GLUE[i % 4]} {word}" for i, word in every) + "."
     assert score("accuracy", dump, prompt="", context=gold) == pytest.approx(60 / 304)
 
 

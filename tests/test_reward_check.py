@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from stateset.rl.cli.app import app
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import DataError, GateError
-from stateset.rl.rewards.check import Finding, check_repeat, verdict
+from stateset.rl.rewards.check import Finding, Probe, check_probes, check_repeat, verdict
 from stateset.rl.rewards.group_checks import check_groups
 from stateset.rl.rewards.literals import own_words
 from stateset.rl.rewards.probes import _reworded, worthless
@@ -117,6 +117,15 @@ def test_weights_are_in_what_a_part_makes() -> None:
     one = found(check_groups(scored(rows, parts)), "one part rules")
     assert one.said.startswith("right makes 100% of")
     assert one.verdict == "warn"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(0.3, "pass"), (0.31, "warn"), (0.64, "warn"), (0.65, "fail")]
+)
+def test_halfway_to_a_right_answer_is_too_much(given: float, expected: str) -> None:
+    right, wrong = Probe("right", ["a", "b"], [1.0, 1.0]), Probe("wrong", ["c", "d"], [0.3, 0.3])
+    findings = check_probes(right, wrong, [Probe("empty", ["", ""], [given, given])])
+    assert [finding.verdict for finding in findings] == ["pass", expected]
 
 
 def test_repeats_are_compared_score_by_score() -> None:

@@ -184,8 +184,10 @@ def test_an_incomplete_sandbox_runs_nothing(
     (tmp_path / "kernel.py").write_text((tmp_path / "kernel.py").read_text() + broken)
     monkeypatch.setattr("stateset.rl.verifiers.sandbox.linux._SERVER", tmp_path / "fork_server.py")
     made = LinuxSandbox()
+    mark = tmp_path / "it ran"
     with pytest.raises(SandboxError, match=r"not complete here, and nothing was run: OSError: not here"):
-        call(made, RIGHT, 1)
+        call(made, f"open({str(mark)!r}, 'w')\n{RIGHT}", 1)
+    assert not mark.exists()
     made.close()
 
 

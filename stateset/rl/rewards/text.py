@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -45,6 +46,7 @@ _GLUE = word_set(
     """
 )
 _LOOSE_RUN = 8  # words in a row without glue
+_LONG = 16  # words from which one alone should not rule
 _LIST_ITEM = 3  # words of what may be an item of a list
 
 STOPWORDS = _GLUE | word_set(
@@ -103,16 +105,18 @@ def substance(prompt: str, response: str) -> float:
     """Say how far a response is prose of its own, in [0, 1].
 
     0 if empty, repetitive, a copy of the prompt or loose keywords: the product of how many word triples are
-    distinct (0 at 40 %, 1 at 80 %; single words in a reply of up to five), `own_words`, and the share of
-    words outside long runs and lists without an article, preposition or other function word. Ordinary English
-    scores 1.
+    distinct (0 at 40 %, 1 at 80 %; single words in a reply of up to five), how little of a longer one is one
+    word (0 at 40 %, 1 at 25 %), `own_words`, and the share of words outside long runs and lists without an
+    article, preposition or other function word. Ordinary English scores 1.
     """
     tokens = words(response)
     if not tokens:
         return 0.0
     grams = _ngrams(tokens, 3 if len(tokens) > 5 else 1)
     distinct = len(set(grams)) / len(grams)
-    return _ramp(distinct, 0.4, 0.8) * own_words(prompt, response) * _prose(response)
+    commonest = max(Counter(tokens).values()) / len(tokens) if len(tokens) >= _LONG else 0.0
+    varied = _ramp(distinct, 0.4, 0.8) * _ramp(1 - commonest, 0.6, 0.75)
+    return varied * own_words(prompt, response) * _prose(response)
 
 
 def own_words(prompt: str, response: str) -> float:
