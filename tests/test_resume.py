@@ -6,6 +6,7 @@ holds; `test_kills.py` kills processes, which tries how it gets to the disk.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import tempfile
@@ -124,13 +125,9 @@ def cases(draw: st.DrawFn) -> Case:
         given_settings["eval_every"] = draw(st.integers(1, 3))
     if draw(st.booleans()):
         given_settings["warm_start"] = {"epochs": 1, "batch_size": 2, "learning_rate": 1e-3}
-    stages = draw(
-        st.lists(
-            st.builds(Stage, st.integers(2, 5), st.integers(1, 4), st.sampled_from([1.0, 0.5])),
-            min_size=1,
-            max_size=3,
-        ).map(tuple)
-    )
+    number = draw(st.sampled_from([1, 1, 2, 3]))
+    stage = st.builds(Stage, st.integers(2, 5), st.integers(1, 4 // number), st.sampled_from([1.0, 0.5]))
+    stages = tuple(draw(stage) for _ in range(number))
     steps = sum(stage.epochs * -(-stage.rows // batch_size) for stage in stages)
     stops = draw(st.frozensets(st.integers(1, steps), min_size=1, max_size=3))
     return Case(given_settings, stages, held_out, stops, draw(st.integers(1, 4)))
@@ -182,3 +179,33 @@ def _differences(model: Path, case: Case) -> list[str]:
 )  # as drawn: making a failure smaller would take minutes
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(smallest: Path, case: Case) -> None:
     assert _differences(smallest, case) == []
+
+
+def test_a_row_that_no_response_is_scored_on_ends_neither_run(smallest: Path, tmp_path: Path) -> None:
+    """A reward that never worked ends a run; one that worked before the resume did work."""
+    bad = {"reward_check": False, "batch_size": 1, "rollout_n": 2, "max_response_length": 3}
+
+    def train(out: Path, resume: Path | None, stop: int = 0) -> None:
+        torch.manual_seed(0)
+
+        def raises(prompt: str, response: str) -> float:
+            if prompt == "say 0":
+                raise KeyError("no such order")
+            return float(len(response))
+
+        def on_step(metrics: Any) -> None:
+            if metrics.step == stop:
+                raise Stopped
+
+        settings = bad | {"save_every": 1, "device": "cpu", "output_dir": str(out), "seed": 1}
+        one = GRPOTrainer(str(smallest), raises, settings, on_step=on_step)
+        one.train(ROWS, resume=resume)
+
+    train(tmp_path / "whole", None)
+    metrics = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    [lost] = [step for step, line in enumerate(metrics, 1) if json.loads(line)["rewards/unscored"] > 0]
+    assert lost > 1, "else nothing was scored before"
+    with pytest.raises(Stopped):
+        train(tmp_path / "cut", None, stop=lost)
+    train(tmp_path / "cut", tmp_path / "cut")
+    assert list(differences(tmp_path / "whole", tmp_path / "cut")) == []

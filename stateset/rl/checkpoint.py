@@ -52,6 +52,7 @@ class TrainerState:
         data_hash: fingerprint of this call's tasks and of what their order depends on.
         eval_hash: fingerprint of what `best_reward` was measured with.
         recent_rewards: mean rewards of the last steps.
+        reward_worked: whether the reward of this call has scored any response.
         others_drawn: prompts taken from the second data order so far in this call.
         retired: ids of the prompts that are solved and not asked again.
         target_difficulty: of the next prompts under `target_pass_rate`.
@@ -73,6 +74,7 @@ class TrainerState:
     data_hash: str = ""
     eval_hash: str = ""
     recent_rewards: list[float] = field(default_factory=list)
+    reward_worked: bool = False
     others_drawn: int = 0
     retired: list[str] = field(default_factory=list)
     target_difficulty: float = 0.0
@@ -101,7 +103,7 @@ class TrainerState:
         """Another `train()` call: its own data order and learning rate schedule."""
         self.call += 1
         self.call_step = self.call_optimizer_steps = self.others_drawn = 0
-        self.retired, self.asked = [], []
+        self.retired, self.asked, self.reward_worked = [], [], False
 
     def next_updates(self, count: int) -> range:
         """The numbers, within this call, of the next optimizer steps, which are counted here."""

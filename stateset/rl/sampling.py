@@ -159,6 +159,7 @@ class GroupSampler:
             )  # fmt: skip
         with self.recorder.phase("reward"):
             scored = self.scorer.score(groups)
+        self.state.reward_worked = self.scorer.ever_worked
         self.recorder.sandboxes(step, self.scorer.tiers)
         self.recorder.unscored(step, self.scorer.failures.total(), self.scorer.first_failure)
         return [_penalised(group, config) for group in scored] if config.overlong_buffer else scored

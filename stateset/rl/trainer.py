@@ -248,6 +248,7 @@ class GRPOTrainer:
         run, self.state, notices = open_run(
             config, self.learner, self.state, data_hash, self.run_path, resume, self.origin
         )
+        self.scorer.ever_worked = self.state.reward_worked
         if resume is not None:
             self.engine.load_weights(self.policy)
         self.run_path = run.path

@@ -46,6 +46,7 @@ class RewardScorer:
         weights: of its parts by name, where the reward says so (`weights` or `criteria`), else None.
         notice: one line for the user, or None.
         failures: responses that could not be scored so far, by "raised", "timed out" and "crashed".
+        ever_worked: whether any response was scored; a caller that knows it from before may say so.
         first_failure: the first of them, with its task and the reason, or None.
         tiers: the sandboxes in which the reward has run code so far.
 
@@ -67,7 +68,7 @@ class RewardScorer:
             raise ConfigError(f"workers is {workers}: give at least 1")
         self._call = RewardCall(reward, verifier)
         self.verifier, self.timeout_seconds = verifier, timeout_seconds
-        self._ever_worked = False
+        self.ever_worked = False
         self.name = self._call.name
         self.code = code_sha256(reward)
         self.bounds = self._call.bounds
@@ -178,9 +179,9 @@ class RewardScorer:
             self.failures[reply.failure] += len(reply.scores)
             said = f"task {sample.task_id!r}, sample {sample.index}: {reply.scores[0].reason}"
             self.first_failure = self.first_failure or said
-        if lost and len(lost) == len(replies) and (num_groups > 1 or not self._ever_worked):
+        if lost and len(lost) == len(replies) and (num_groups > 1 or not self.ever_worked):
             raise RewardError(
                 f"the reward `{self.name}` failed for every response of this step; "
                 f"the first one: {lost[0][1].scores[0].reason}"
             )
-        self._ever_worked = self._ever_worked or len(lost) < len(replies)
+        self.ever_worked = self.ever_worked or len(lost) < len(replies)
