@@ -5,8 +5,8 @@
 FOLDER should lie on a small disk of its own, since the rest of it is filled with a ballast of changing size:
     unshare -rm sh -c 'mount -t tmpfs -o size=32m tmpfs /mnt && python bench/soak.py --disk /mnt/soak'
 needs no root. Projects, the judge's ledgers and the processes' log lie elsewhere. Each finished run is
-compared bit for bit with a twin that had the same judge, all of the disk and no kills. Prints JSON; exit code 1
-if something was lost or differs.
+compared bit for bit with a twin that had the same judge, all of the disk and no kills. Prints JSON; exit code
+1 if something was lost or differs.
 """
 
 from __future__ import annotations
