@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from test_answers_by_hand import evaluated, satisfaction, scores, service, share_won
 
 from stateset.rl.data.load import load_tasks
 from stateset.rl.rewards.resolve import resolve_reward
@@ -53,3 +55,13 @@ def test_a_judge_and_a_gated_reward(tmp_path: Path) -> None:
     assert reward.compute("", "a refund", {}).total == pytest.approx(0.9)
     kind, _ = resolve_reward("design_rewards:kind", tmp_path)
     assert (kind.judge.max_calls, kind.judge.max_money, kind.bounds) == (20_000, 5.0, (0.0, 1.0))
+
+
+def test_the_figures_are_those_of_now() -> None:
+    page = (DOCS / "reward-design.md").read_text(encoding="utf-8")
+    for reward in (service, satisfaction, evaluated):
+        useful, useless = scores("useful", reward), scores("useless", reward)
+        won = f"{100 * share_won(useful, useless):.0f} %"
+        assert f"| {statistics.median(useful):.2f} | {max(useless):.2f} | {won} |" in page
+    hardly = sum(score < 0.11 for score in scores("useful", service))
+    assert f"{hardly} of the 50 useful answers get 0.1" in page

@@ -16,7 +16,7 @@ STARTED = re.compile(rf"\b(?:i|we)(?:'ve| have|) {_ADVERBS}{_VERB}")
 PASSIVE = re.compile(rf"\b(?:(?:has|have) {_ADVERBS}been|(?:is|are|was|were)(?: being)?) {_ADVERBS}{_VERB}")
 COMMITTED = re.compile(rf"\b(?:i|we)(?:'ll| will|'m| am|'re| are) {_ADVERBS}{_VERB}")
 TOLD = re.compile(
-    r"(?:^|\b(?:and|then|please|first|next|finally|simply|just|you can|you'll need to|you need to) )(?:try )?"
+    r"(?:\b(?:and|then|please|first|next|finally|simply|just|you can|you'll need to|you need to) |^)(?:try )?"
     r"(?P<verb>[a-z]+) (?:[a-z0-9']+ ){0,6}?"
     r"(?:the|your|our|on|to|in|into|under|it|this|a|an|with|from|for|at)\b"
 )
@@ -31,7 +31,8 @@ ACTIONS = word_set(
     resolve reset restore unlock reactivate activate remove reverse waive apply extend upgrade downgrade
     schedule reschedule arrange book order add enable disable generate create escalate forward adjust
     switch merge delete expedite approve send email return exchange deliver repair sent resent
-    pause stop hold put lift pull move post pay swap trigger release hand report file debit
+    pause stop end undo void reserve hold put lift pull move post pay swap trigger release hand report file
+    debit
     """,
     stem,
 )
