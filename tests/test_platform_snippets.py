@@ -147,8 +147,9 @@ def test_4_memory_efficient_training(tiny_llama: Path, tmp_path: Path, precision
     assert trainer.policy.dtype.itemsize == (2 if precision else 4)
 
 
-def test_4_distributed_is_refused_with_what_there_is() -> None:
-    with pytest.raises(stateset.rl.errors.ConfigError, match="this machine has"):
+def test_4_distributed_says_how_many_devices_there_are_and_how_to_do_without(monkeypatch: Any) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    with pytest.raises(stateset.rl.errors.ConfigError, match=r"4 GPUs.*has 3 GPUs.*device: cpu"):
         GRPOTrainer(distributed=True, num_gpus=4, strategy="ddp")
 
 

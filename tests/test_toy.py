@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import write_model
+from ranks import on_ranks
 from torch import Tensor
 
 from stateset.rl.algorithm.advantages import ADVANTAGES, trainable_rows
@@ -19,11 +20,13 @@ from stateset.rl.algorithm.loss import POLICY_LOSSES
 from stateset.rl.config.load import make_config
 from stateset.rl.credit import token_advantages
 from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.distributed import ALONE, World
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy
-from stateset.rl.rollout.engine import Request, Sampling
+from stateset.rl.rollout.engine import Request, RolloutEngine, Sampling
 from stateset.rl.rollout.native import NativeEngine
 from stateset.rl.rollout.sample import permutation, sample_seed
+from stateset.rl.rollout.shared import share_engine
 from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 CONTEXTS, STEPS, PROMPTS, SAMPLES, RATE = 8, 60, 32, 8, 1e-3
@@ -43,6 +46,7 @@ def learn(
     loss: str = "ppo_clip",
     by_chance: bool = False,
     tamper: Tamper | None = None,
+    world: World = ALONE,
 ) -> float:
     """Train for 60 steps; the share of right answers in the last five."""
     policy = load_policy(str(folder), device="cpu", dtype="fp32")
@@ -51,8 +55,8 @@ def learn(
         | {"loss": loss, "adv_estimator": estimator}
         | ({"critic_learning_rate": RATE} if estimator == "gae" else {})
     )
-    learner = Learner(policy, config, exact_sampler=True)
-    engine = NativeEngine(policy)
+    learner = Learner(policy, config, exact_sampler=True, world=world)
+    engine = share_engine(NativeEngine(policy), world)
     shares = []
     for step in range(STEPS):
         contexts = [permutation(CONTEXTS, sample_seed(seed, "data", step, "", i))[0] for i in range(PROMPTS)]
@@ -71,7 +75,7 @@ def learn(
     return sum(shares[-5:]) / 5
 
 
-def sampled(engine: NativeEngine, contexts: list[int], seed: int, step: int) -> list[RolloutGroup]:
+def sampled(engine: RolloutEngine, contexts: list[int], seed: int, step: int) -> list[RolloutGroup]:
     """One token of each context, eight times."""
     requests = [
         Request(
@@ -152,6 +156,16 @@ WITH_OFFSET = {
 @pytest.mark.parametrize("name", ["grpo", "rloo"])
 def test_learns(toys: list[Path], name: str, seed: int) -> None:
     assert learn(toys[seed], name, seed) >= 0.95
+
+
+def learn_on_a_rank(folder: Path) -> float:
+    world = World.join(make_config({"distributed": True, "num_gpus": 2, "device": "cpu"}))
+    return learn(folder, "grpo", 0, world=world)
+
+
+def test_two_ranks_learn_as_one(toys: list[Path]) -> None:
+    shares = on_ranks(2, learn_on_a_rank, toys[0])
+    assert shares[0] == shares[1] >= 0.95
 
 
 @pytest.mark.slow

@@ -45,20 +45,22 @@ class Course:
             StoppedError: a signal came; a checkpoint is written.
         """
         keeper, state, config = self.keeper, self.keeper.state, self.keeper.config
+        world = keeper.learner.world  # whose ranks must go on, or stop, together
         limit = keeper.recorder.limit_seconds
         deadline = time.monotonic() + limit
         self._warm_up(stop)
         self._evaluate_at_first()
-        last = self._done() or not limit
+        last = self._done() or any(world.largest(not limit))
         while not last:
             step()
-            last = self._done() or time.monotonic() >= deadline
+            asked, late = world.largest(stop.number or 0, time.monotonic() >= deadline)
+            last = self._done() or bool(late)
             if last or state.step % config.eval_every == 0:
                 keeper.evaluate(self.held_out, self.scorer)
-            if last or stop.number or state.step % config.save_every == 0:
+            if last or asked or state.step % config.save_every == 0:
                 keeper.save_checkpoint()
-            if stop.number and not last:
-                raise keeper.stopped(stop.number)
+            if asked and not last:
+                raise keeper.stopped(int(asked))
 
     def _warm_up(self, stop: StopRequest) -> None:
         state = self.keeper.state

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stateset.rl.checkpoint import (
     Checkpoint,
@@ -37,6 +38,7 @@ from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import RunDirectory, new_run_path, refuse_running
+from stateset.rl.tracking.silent import SilentRecorder
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
 
@@ -53,8 +55,8 @@ def order_facts(config: Config) -> tuple[object, ...]:
 
 # Settings that change no number of any step. The rows are compared as such, wherever they lie.
 FREE = (
-    "dataset", "eval_dataset", "keep_checkpoints", "max_cost", "max_minutes", "objective", "output_dir",
-    "price_per_hour", "save_every",
+    "dataset", "distributed", "eval_dataset", "keep_checkpoints", "max_cost", "max_minutes", "num_gpus",
+    "objective", "output_dir", "price_per_hour", "save_every", "strategy",
 )  # fmt: skip
 LENGTH = ("epochs", "max_steps")  # they change no step but the last while the rate is constant
 
@@ -78,6 +80,28 @@ class Resume:
     def of(cls, path: str | os.PathLike[str] | None, allow_change: Sequence[str]) -> Resume | None:
         """None for a run that begins."""
         return None if path is None else cls(Path(path), tuple(allow_change))
+
+
+def open_together(
+    open_it: Callable[[], tuple[RunDirectory, TrainerState, list[str]]],
+    learner: Learner,
+    resume: Resume | None,
+) -> tuple[RunDirectory | Path, TrainerState, list[str]]:
+    """What `open_run` gives the leading rank; the others get the run's path, its state and its tensors."""
+    opened: list[tuple[RunDirectory, TrainerState, list[str]]] = []
+
+    def lead() -> dict[str, Any]:
+        opened.append(open_it())
+        run, state, _ = opened[0]
+        return {"path": str(run.path), "state": asdict(state)}
+
+    told = learner.world.lead(lead)
+    if opened:
+        return opened[0]
+    checkpoint = None if resume is None else load_checkpoint(resume.path)
+    if checkpoint is not None:
+        restore(checkpoint, learner)
+    return Path(told["path"]), TrainerState(**told["state"]), []
 
 
 def open_run(
@@ -155,14 +179,16 @@ def warm_start_name(config: Config) -> str:
 
 
 def open_recorder(
-    run: RunDirectory,
+    run: RunDirectory | Path,
     config: Config,
     plan: Plan,
     policy: Policy,
     state: TrainerState,
     trackers: Sequence[Tracker],
 ) -> Recorder:
-    """The recorder of one `train()` call."""
+    """The recorder of one `train()` call: a silent one where a rank does not lead and has a path alone."""
+    if isinstance(run, Path):
+        return SilentRecorder(run)
     return Recorder.of_run(
         run,
         config,
@@ -178,7 +204,7 @@ def open_recorder(
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Evaluates and saves during one `train()` call."""
+    """Evaluates and saves during one `train()` call; of several ranks the leading one alone writes."""
 
     config: Config
     policy: Policy
@@ -208,6 +234,9 @@ class Keeper:
 
     def save_checkpoint(self) -> None:
         """Write what a resume needs; where that fails, training goes on from what lies on the disk so far."""
+        self.learner.world.refuse_drift([*self.learner.optimizer.masters.values()])
+        if not self.learner.world.leads:
+            return
         with self.recorder.phase("checkpoint"):
             folder, tensors = self.recorder.path / "checkpoints", self.learner.state_tensors()
             keep, logs = self.config.keep_checkpoints, self.recorder.log_bytes()
@@ -223,7 +252,8 @@ class Keeper:
         command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
         hint = command.format(self.recorder.path)
         where = f"step {done.warm_step} of the warm start" if done.warm_step else f"step {done.step}"
-        saved = [path.name for path in list_checkpoints(self.recorder.path / "checkpoints")]
+        folder = self.recorder.path / "checkpoints"
+        saved = self.learner.world.lead(lambda: [path.name for path in list_checkpoints(folder)])
         missing = (
             "" if done.name in saved else f" (the newest checkpoint is {saved[-1] if saved else 'none'})"
         )
@@ -232,6 +262,8 @@ class Keeper:
     def save_model(self, name: str) -> Path:
         """Write the current weights as the model folder `name`, with where they came from."""
         run = self.recorder.path
+        if not self.learner.world.leads:
+            return run / name
         lineage = {
             "base": self.policy.name,
             "run": str(run.absolute()),
@@ -244,6 +276,8 @@ class Keeper:
     def finish(self) -> None:
         """Save the trained model and let `grpo_trained` name it, `base` what it started from."""
         folder = self.save_model("model")
+        if not self.learner.world.leads:
+            return
         try:
             tag("base", self.policy.name)
             tag("grpo_trained", folder)

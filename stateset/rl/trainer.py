@@ -1,6 +1,6 @@
 """`GRPOTrainer`: the only file that knows every part. `step()` is one training step, top to bottom.
 
-All of it runs in one process, nothing ahead. What stays on disk: `tracking/run_dir.py`, `checkpoint.py`.
+A step ends before the next begins, on every rank. What stays on disk: `tracking/run_dir.py`, `checkpoint.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ from stateset.rl.keeper import (
     Resume,
     open_recorder,
     open_run,
+    open_together,
     order_facts,
     origin_of,
     tasks_fingerprint,
 )
+from stateset.rl.launch import launch, must_launch
 from stateset.rl.policy.bad_batch import refuse_more
 from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.distributed import World
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_untrainable
 from stateset.rl.policy.policy import Policy
@@ -45,6 +49,7 @@ from stateset.rl.rewards.resolve import resolve_reward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.rollout.model import Model, engine_for
+from stateset.rl.rollout.shared import share_engine, share_scoring
 from stateset.rl.sampling import GroupSampler, ended
 from stateset.rl.schedule import learning_rates, mini_batches, scale_notice
 from stateset.rl.signals import StopRequest
@@ -142,6 +147,13 @@ class GRPOTrainer:
             DataError, ConfigError, RewardError, ModelError: with what to do.
             StoppedError: a signal stopped the run; its checkpoint is written.
         """
+        if must_launch(self.config):
+            call = {"dataset": given(dataset, data), "eval_dataset": eval_dataset, "model": model}
+            call |= {"reward_function": reward_function, "epochs": epochs, "reward_scale": reward_scale}
+            self.model = launch(self, call | {"resume": resume, "allow_change": allow_change})
+            self.run_path = self.model.run_dir
+            return self.model
+        self.world = World.join(self.config)
         tasks = load_tasks(given(dataset, data, self.config.dataset, missing=NO_DATA))
         self.held_out = held_out_tasks(
             self.config, eval_dataset, self.held_out, own_reward=self.eval_reward_function is not None
@@ -151,7 +163,7 @@ class GRPOTrainer:
         if config.epochs < 1 or not 0 < reward_scale < math.inf:
             raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
         if config.output_dir and self.run_path is None and resume is None:
-            refuse_occupied(Path(config.output_dir))
+            self.world.lead(lambda: refuse_occupied(Path(config.output_dir or "")))
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
         with contextlib.ExitStack() as stack:
@@ -174,7 +186,7 @@ class GRPOTrainer:
     def _advance(self) -> None:
         metrics = self.step(self.sampler.next_tasks())
         confirm(self.doubt, metrics)
-        if self.on_step is not None:
+        if self.on_step is not None and self.world.leads:
             self.on_step(metrics)
 
     def step(self, tasks: Sequence[Task]) -> StepMetrics:
@@ -245,16 +257,17 @@ class GRPOTrainer:
             config, self.policy, reward_code=self.scorer.code, reward_scale=self.reward_scale,
             schedule_total=None if config.schedule == "constant" else self.plan.total_updates,
         )  # fmt: skip
-        run, self.state, notices = open_run(
-            config, self.learner, self.state, data_hash, self.run_path, resume, self.origin
+        begin = partial(
+            open_run, config, self.learner, self.state, data_hash, self.run_path, resume, self.origin
         )
+        run, self.state, notices = open_together(begin, self.learner, resume)
         self.scorer.ever_worked = self.state.reward_worked
         if resume is not None:
             self.engine.load_weights(self.policy)
-        self.run_path = run.path
         self.recorder = stack.enter_context(
             open_recorder(run, config, self.plan, self.policy, self.state, self.trackers)
         )
+        self.run_path = self.recorder.path
         scaled = scale_notice(config, self.reward_scale)
         for notice in filter(
             None, (*config.notices, *self.policy.notices, self.scorer.notice, scaled, *notices)
@@ -263,7 +276,8 @@ class GRPOTrainer:
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
-        return RewardScorer(found, verifier=self.verifier, timeout_seconds=self.config.reward_timeout_seconds)
+        limit, share = self.config.reward_timeout_seconds, share_scoring(self.world)
+        return RewardScorer(found, verifier=self.verifier, timeout_seconds=limit, share=share)
 
     def _open_model(self, model: str | Model | None) -> None:
         """Load the model in the first call, with its engine and optimizer."""
@@ -279,6 +293,7 @@ class GRPOTrainer:
         loaded = chosen if isinstance(chosen, Model) else Model(load_configured(chosen, self.config))
         self.model, self.policy = loaded, loaded.policy
         loaded.engine = self.given_engine or engine_for(loaded, self.config)
-        self.engine = loaded.engine
+        self.engine = share_engine(loaded.engine, self.world)
         self.engine.load_weights(self.policy)
-        self.learner = Learner(self.policy, self.config, exact_sampler=getattr(self.engine, "exact", False))
+        exact = getattr(self.engine, "exact", False)
+        self.learner = Learner(self.policy, self.config, exact_sampler=exact, world=self.world)

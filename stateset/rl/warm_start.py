@@ -161,10 +161,11 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
         if supervised.step == supervised.total:
             return
         state.warm_step = supervised.step
-        if stop.number or supervised.step % config.save_every == 0:
+        (asked,) = learner.world.largest(stop.number or 0)
+        if asked or supervised.step % config.save_every == 0:
             keeper.save_checkpoint()
-        if stop.number:
-            raise keeper.stopped(stop.number)
+        if asked:
+            raise keeper.stopped(int(asked))
 
     def left_out(step: int, bad: BadBatch, groups: Sequence[RolloutGroup]) -> None:
         recorder.bad_batches(0, f"warm_start_{step:05d}", bad.lines(groups))

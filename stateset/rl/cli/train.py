@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -39,14 +40,23 @@ def train(
     else:
         config = _config_of_run(resume, words, config_file, profile)
     project.required(config, "model", "dataset", "reward")
-    _announce(config)
+    leads = _leads()
+    if leads:
+        _announce(config)
     from stateset.rl.trainer import GRPOTrainer
 
-    _announce_device(config)
+    if leads:
+        _announce_device(config)
     trainer = GRPOTrainer(config=config)
     trainer.train(resume=resume, allow_change=allow_change or ())
     assert trainer.run_path is not None
-    _report(trainer.run_path, as_json)
+    if leads:
+        _report(trainer.run_path, as_json)
+
+
+def _leads() -> bool:
+    """Whether this process talks to the user: of those that torchrun starts, the first alone does."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
 
 
 def _config_of_run(
@@ -102,7 +112,8 @@ def _announce_device(config: Config) -> None:
     refuse_untrainable(config.model, config)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.compute_dtype, device)
-    show.note(f"model   {config.model} on {device.type}, {str(dtype).removeprefix('torch.')}")
+    ranks = f", {config.num_gpus} processes" if config.distributed else ""
+    show.note(f"model   {config.model} on {device.type}, {str(dtype).removeprefix('torch.')}{ranks}")
 
 
 def _report(run: Path, as_json: bool) -> None:

@@ -127,6 +127,8 @@ def _value_notices(config: Config) -> Iterator[str]:
             f"loss gspo with clip bounds {config.clip_bounds} hardly ever clips: its ratio is a mean over "
             "the response, and the paper's bounds are 3e-4 and 4e-4. Leave out clip_ratio to have those."
         )
+    if config.distributed and config.num_gpus == 1:
+        yield "distributed: true with num_gpus 1 is one process, as without it. Set num_gpus for more."
     if config.mini_batch_size > responses:
         yield (
             f"mini_batch_size {config.mini_batch_size} is more than the {responses} responses of a step "

@@ -126,15 +126,17 @@ class Config(BaseModel):
     micro_batch_tokens: Literal["auto"] | PositiveInt = Field(
         "auto", description="Most tokens in one forward pass; governs memory and never changes the result."
     )
-    distributed: bool = Field(False, description="Trains on several devices, one process each.")
+    distributed: bool = Field(False, description="Trains with `num_gpus` processes that work together.")
     rollout_engine: Literal["native", "vllm"] = Field(
         "native", description="What samples the responses; vllm needs the extra of that name, or a server."
     )
     rollout_server: Address | None = Field(
         None, description="Address of a vLLM server, which `stateset-rl rollout-server` starts."
     )
-    num_gpus: PositiveInt = Field(1, description="Devices of a distributed run.")
-    strategy: Literal["ddp"] = Field("ddp", description="How a distributed run shares the work.")
+    num_gpus: PositiveInt = Field(1, description="Processes, a GPU each; with `device: cpu` they share it.")
+    strategy: Literal["ddp"] = Field(
+        "ddp", description="Each process has all weights and a share of prompts."
+    )
 
     lora: bool = Field(False, description="Trains a low-rank adapter on all linear layers, not every weight.")
     lora_rank: PositiveInt = Field(16, le=4096, description="Rank of the adapter.")

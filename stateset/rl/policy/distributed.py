@@ -108,18 +108,17 @@ class World:
         if self.size == 1:
             return [value]
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        length, lengths = torch.tensor([len(text)]), torch.zeros(self.size, dtype=torch.long)
+        lengths = list(torch.zeros(self.size, 1, dtype=torch.long))
         with _together():
-            dist.all_gather_into_tensor(lengths, length)
-            longest = int(lengths.max())
-            padded, gathered = (
-                torch.zeros(longest, dtype=torch.uint8),
-                torch.zeros(self.size * longest, dtype=torch.uint8),
-            )
+            dist.all_gather(lengths, torch.tensor([len(text)]))
+            padded = torch.zeros(max(map(int, lengths)), dtype=torch.uint8)
             padded[: len(text)] = text
-            dist.all_gather_into_tensor(gathered, padded)
-        rows = zip(gathered.view(self.size, longest), lengths.tolist(), strict=True)
-        return [json.loads(row[:size].numpy().tobytes()) for row, size in rows]
+            texts = [torch.empty_like(padded) for _ in lengths]
+            dist.all_gather(texts, padded)
+        return [
+            json.loads(found[: int(length)].numpy().tobytes())
+            for found, length in zip(texts, lengths, strict=True)
+        ]
 
     def total(self, value: float) -> float:
         """The sum of every rank's value, the same number on each."""
@@ -176,10 +175,10 @@ class World:
             failure = error
         said = None if failure is None else (type(failure).__name__, str(failure))
         outcomes = self.gather({"result": result if failure is None else None, "said": said})
-        if failure is not None:
-            raise failure
         for rank, outcome in enumerate(outcomes):
             if outcome["said"] is not None:
+                if failure is not None and rank == self.rank:
+                    raise failure
                 kind, message = outcome["said"]
                 raise error_of(kind, message, where=f"rank {rank}")
         return [outcome["result"] for outcome in outcomes]

@@ -102,18 +102,24 @@ def load_configured(name: str, config: Config) -> Policy:
 
 
 def refuse_untrainable(model: object, config: Config) -> None:
-    """What can be refused before anything is loaded: a closed API model, more devices than one.
+    """What can be refused before anything is loaded: a closed API model, devices that are not there.
 
     Raises:
         ModelNotTrainableError: the name is a closed API model's.
-        ConfigError: `distributed` is set.
+        ConfigError: there are fewer GPUs than `num_gpus`, or the engine is not for several processes.
     """
     if isinstance(model, str):
         _refuse_closed_model(model)
-    if config.distributed:
+    if not config.distributed or config.num_gpus == 1:
+        return
+    if config.rollout_engine == "vllm":
+        raise ConfigError("rollout_engine: vllm samples for one process: remove it, or `distributed`")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_gpus))  # the others are on other machines
+    if config.device != "cpu" and torch.cuda.device_count() < here:
         raise ConfigError(
-            f"distributed: true asks for {config.num_gpus} devices; this machine has "
-            f"{torch.cuda.device_count()} GPUs, and this version trains on one device. Remove `distributed`"
+            f"distributed: true asks for {here} GPUs, and this machine has {torch.cuda.device_count()} GPUs: "
+            "lower num_gpus. To try a distributed run without them, set device: cpu: its ranks are then "
+            "processes that share the CPU, which shows that all works together and is no faster"
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
@@ -23,6 +23,9 @@ from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
 from stateset.rl.rewards.resolve import code_sha256
 from stateset.rl.rewards.worker import Reply, Unit, UnitRunner, failed, timed_out
 from stateset.rl.types import RolloutGroup, ScoredGroup
+
+AskUnits = Callable[[Sequence[Unit]], list[Reply]]
+Share = Callable[[Sequence[Unit], AskUnits], list[Reply]]
 
 CONCURRENT_COROUTINES = 32
 GRACE_SECONDS = 5.0  # for a loop to cancel its coroutines before the worker is killed
@@ -36,6 +39,7 @@ class RewardScorer:
         verifier: gives rewards that ask for it `verified`, and every reward `context["verified"]`.
         timeout_seconds: limit of one call, which is one response, or one group for a batched reward.
         workers: processes that score at the same time; the order of the scores does not depend on it.
+        share: gives every unit's reply though this process asks for its part alone; None: it asks for all.
 
     Attributes:
         name: the reward's module and name.
@@ -61,13 +65,14 @@ class RewardScorer:
         verifier: Callable[..., Any] | None = None,
         timeout_seconds: float = 30.0,
         workers: int = 1,
+        share: Share | None = None,
     ) -> None:
         if not (math.isfinite(timeout_seconds) and timeout_seconds > 0):
             raise ConfigError(f"timeout_seconds is {timeout_seconds}: give a number of seconds above 0")
         if workers < 1:
             raise ConfigError(f"workers is {workers}: give at least 1")
         self._call = RewardCall(reward, verifier)
-        self.verifier, self.timeout_seconds = verifier, timeout_seconds
+        self.verifier, self.timeout_seconds, self._share = verifier, timeout_seconds, share
         self.ever_worked = False
         self.name = self._call.name
         self.code = code_sha256(reward)
@@ -110,7 +115,7 @@ class RewardScorer:
             RewardError: a result broke the contract; or no response at all could be scored.
         """
         units = [unit for group in groups for unit in self._call.units(group)]
-        replies = list(self._replies(units))
+        replies = self._share(units, self._replies) if self._share else self._replies(units)
         self.tiers = self.tiers.union(*(reply.tiers for reply in replies))
         self._count(units, replies, len(groups))
         scores = (score for reply in replies for score in reply.scores)
@@ -118,18 +123,20 @@ class RewardScorer:
             ScoredGroup(group=group, scores=tuple(islice(scores, len(group.rollouts)))) for group in groups
         ]
 
-    def _replies(self, units: Sequence[Unit]) -> Iterator[Reply]:
+    def _replies(self, units: Sequence[Unit]) -> list[Reply]:
         """One reply a unit, in order; ends with an error at the first broken contract."""
         most = min(CONCURRENT_COROUTINES, self._call.concurrency or CONCURRENT_COROUTINES)
         size = most if self._call.is_async else 1
         batches = [units[i : i + size] for i in range(0, len(units), size)]
         local = self._local
         answers = (local.run(batch) for batch in batches) if local else self._ask_workers(batches)
+        replies: list[Reply] = []
         with contextlib.closing(answers):
             for reply in (reply for answer in answers for reply in answer):
                 if reply.broken:
                     raise RewardError(reply.broken)
-                yield reply
+                replies.append(reply)
+        return replies
 
     def _ask_workers(self, batches: Sequence[Sequence[Unit]]) -> Generator[list[Reply]]:
         idle: SimpleQueue[WorkerProcess] = SimpleQueue()
