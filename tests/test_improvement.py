@@ -196,6 +196,18 @@ def test_seconds_are_measured_one_prompt_at_a_time(models: tuple[Model, Model]) 
     assert "before 2.00 in the middle, 2.90 at the 95th percentile; after 2.00 in the middle, 2.00" in told
 
 
+def test_the_command_takes_a_marked_verifier(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["before", "after", "--data", "test.jsonl", "--max-new-tokens", "4"]
+    done = call(capsys, "compare", *rows, "-o", "out", "--success", "judges:has_vowel")
+    assert done.code == 0, done.err
+    record = read_record((project / "out" / "evaluation.json").read_text(), "out")
+    assert "Who says so: the verifier has_vowel." in record.definitions["success"]
+    refused = call(capsys, "compare", *rows, "-o", "no", "--success", "judges:unmarked")
+    assert refused.code == 2
+    assert "neither a RewardFunction nor marked with @reward or @verifier" in refused.err
+    assert "there are: has_vowel, vowels" in refused.err
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with rows and a verifier, and two models in it; the working directory."""
@@ -204,8 +216,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "something else"}) + "\n")
     (tmp_path / "judges.py").write_text(
-        "from stateset.rl import reward\n\n\n@reward\ndef vowels(response: str) -> float:\n"
-        "    return float(bool(set('aeiou') & set(response)))\n\n\nvowels.bounds = (0.0, 1.0)\n"
+        "from stateset.rl import reward, verifier\n\n\n@reward\ndef vowels(response: str) -> float:\n"
+        "    return float(bool(set('aeiou') & set(response)))\n\n\nvowels.bounds = (0.0, 1.0)\n\n\n"
+        "@verifier\ndef has_vowel(question: str, answer: str) -> bool:\n"
+        "    return bool(set('aeiou') & set(answer))\n\n\ndef unmarked(question, answer):\n    return True\n"
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stateset.rl import RewardFunction, Score
+from stateset.rl import RewardFunction, Score, verifier
 from stateset.rl.data.pii.patterns import PLACEHOLDER
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.tickets import check_ticket
@@ -25,6 +25,7 @@ class PolicyReward(RewardFunction):
         return Score(total=policy, parts={"policy": policy, "order": float(check.names_order)})
 
 
+@verifier
 def audited(question: str, answer: str, context: Mapping[str, Any]) -> bool:
     """Whether the second verifier passes the reply; no reward uses it."""
     return audit_ticket(question, _named(answer), _with_name(context))

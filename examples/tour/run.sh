@@ -20,14 +20,13 @@ if [ ! -e "$out/prepared" ]; then
 fi
 run stateset-rl reward check reward:PolicyReward --data "$out/prepared/train.jsonl" --html "$out/reward-check.html"
 
-resume=()
 if compgen -G "$out/run/checkpoints/step_*" > /dev/null; then
-    resume=(--resume "$out/run")
+    run stateset-rl train --resume "$out/run"
 else
     rm -rf "$out/run" # stopped in its warm start: nothing to go on from
+    run stateset-rl train project.yaml dataset="$out/prepared/train.jsonl" \
+        eval_dataset="$out/prepared/validation.jsonl" warm_start.rows="$out/prepared/train.jsonl" output_dir="$out/run"
 fi
-run stateset-rl train project.yaml dataset="$out/prepared/train.jsonl" eval_dataset="$out/prepared/validation.jsonl" \
-    warm_start.rows="$out/prepared/train.jsonl" output_dir="$out/run" "${resume[@]}"
 
 run stateset-rl compare smollm2-135m "$out/run/best" --data "$out/prepared/test.jsonl" --success reward:audited \
     --training-data "$out/prepared/train.jsonl" --max-new-tokens 56 --general --latency 8 -o "$out/evaluation"

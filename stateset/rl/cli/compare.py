@@ -55,14 +55,14 @@ def compare(
     from stateset.rl.evaluation.record import plain
     from stateset.rl.manifest import write_text_atomic
     from stateset.rl.quickstart import load_model
-    from stateset.rl.rewards.resolve import resolve_reward
+    from stateset.rl.rewards.resolve import is_judge_of_success, resolve_reward
 
     if out.exists() and not out.is_dir():
         raise ConfigError(
             f"--out {out} is a file: name a folder, for example {out.with_suffix('')}-evaluation"
         )
     planted = _lines(secrets) if secrets else []
-    function = resolve_reward(success, Path.cwd())[0] if success else None
+    function = resolve_reward(success, Path.cwd(), is_judge_of_success)[0] if success else None
     found = evaluate_models(
         load_model(baseline), load_model(trained), data,
         success=function, training_data=training_data, samples=samples,

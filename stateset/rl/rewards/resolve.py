@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -23,16 +24,25 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.manifest import fingerprint
 from stateset.rl.rewards.failure import describe_failure
 from stateset.rl.rewards.reward import RewardFunction, is_reward
+from stateset.rl.verifiers.verifier import Verifier, is_verifier
 
 _NAME = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
+_BASES = (RewardFunction, Verifier)
 _entered: set[Path] = set()  # the project's folder, where it was not on sys.path before
 
 
-def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
+def resolve_reward(
+    name: str, project_dir: Path, accepts: Callable[[object], bool] = is_reward
+) -> tuple[Any, Path]:
     """Return the reward called `name`, instantiated if it is a class, and the file that defines it.
 
     The folder is appended to `sys.path` (an earlier project's is taken off), so that the reward's module can
     import its neighbours, in the worker process too. What the module prints meanwhile goes to stderr.
+
+    Args:
+        name: `package.module:Name`.
+        project_dir: below which it is looked for.
+        accepts: which objects may be named; `is_judge_of_success` lets verifiers in, too.
 
     Raises:
         ConfigError: a malformed name; no such file or object; outside the folder; not marked as a reward; a
@@ -46,12 +56,17 @@ def resolve_reward(name: str, project_dir: Path) -> tuple[Any, Path]:
     points = importlib.metadata.entry_points(value=name)
     if any(point.group.startswith("stateset_rl.") for point in points):
         module = _imported(match["module"], name)
-        return _reward(module, match["attribute"], name), Path(module.__file__ or "")
+        return _reward(module, match["attribute"], name, accepts), Path(module.__file__ or "")
     folder = project_dir.resolve()
     path = _module_file(match["module"], folder, name)
     _enter(folder)
     _refuse_namesake(match["module"], folder, name)
-    return _reward(_imported(match["module"], name), match["attribute"], name), path
+    return _reward(_imported(match["module"], name), match["attribute"], name, accepts), path
+
+
+def is_judge_of_success(value: object) -> bool:
+    """Whether `value` can say which answers are right: a reward, or a verifier that is marked."""
+    return is_reward(value) or is_verifier(value)
 
 
 def code_sha256(reward: Any) -> str | None:
@@ -146,13 +161,12 @@ def _imported(module: str, name: str) -> ModuleType:
         ) from error
 
 
-def _reward(module: ModuleType, attribute: str, name: str) -> Any:
+def _reward(module: ModuleType, attribute: str, name: str, accepts: Callable[[object], bool]) -> Any:
     found = getattr(module, attribute, None)
-    if not is_reward(found):
-        marked = sorted(
-            key for key, value in vars(module).items() if is_reward(value) and value is not RewardFunction
-        )
-        wrong = "does not exist" if found is None else "is neither a RewardFunction nor marked with @reward"
+    if not accepts(found):
+        marked = sorted(key for key, value in vars(module).items() if accepts(value) and value not in _BASES)
+        marks = "@reward" if accepts is is_reward else "@reward or @verifier"
+        wrong = "does not exist" if found is None else f"is neither a RewardFunction nor marked with {marks}"
         raise ConfigError(
             f"reward {name!r}: {attribute} {wrong} in {module.__file__}; "
             + (f"there are: {', '.join(marked)}" if marked else "mark a function there with @reward")

@@ -15,6 +15,7 @@ from stateset.rl.errors import ConfigError, RewardError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Verify = Callable[[str, str, Mapping[str, Any]], bool]
+_MARK = "__stateset_rl_verifier__"
 
 
 class Verifier(ABC):
@@ -26,13 +27,20 @@ class Verifier(ABC):
 
 
 def verifier(function: Function) -> Function:
-    """Check where a function is defined that it has a verifier's shape; it stays as it is.
+    """Mark a function as a verifier, so that a command may name it, and check its shape; it stays as it is.
 
     Raises:
         ConfigError: it does not take (question, answer) or (question, answer, context).
     """
     make_verifier(function)
+    setattr(function, _MARK, True)
     return function
+
+
+def is_verifier(value: object) -> bool:
+    """Whether `value` is a `Verifier` (class or instance) or marked with `@verifier`."""
+    kind = value if isinstance(value, type) else type(value)
+    return issubclass(kind, Verifier) or getattr(value, _MARK, False) is True
 
 
 def make_verifier(function: Callable[..., Any]) -> Verify:
