@@ -11,9 +11,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from test_data_prepare import rows_of, tickets
 from test_improvement import improvement
 from test_reward_check import scored
 
+from stateset.rl.data.data_report import report_page
+from stateset.rl.data.preparation import Settings, prepare_rows
 from stateset.rl.evaluation.improvement_page import improvement_page
 from stateset.rl.page import WIDTH, Scale
 from stateset.rl.rewards.check import Finding, Probe, Trial
@@ -150,8 +153,14 @@ def evaluation() -> str:
     return improvement_page(improvement([(0, 1), (1, 1), (1, 0), (0, 0)] * 3))
 
 
+def prepared() -> str:
+    return report_page(
+        prepare_rows(rows_of(tickets(60)), Settings()), Settings(), "Prepared data: rows.jsonl"
+    )
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [page, evaluation], ids=["reward check", "evaluation"])
+@pytest.mark.parametrize("page", [page, evaluation, prepared], ids=["reward check", "evaluation", "data"])
 def test_no_request_leaves_the_page(tmp_path: Path, page: Callable[[], str]) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
