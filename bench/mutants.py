@@ -454,6 +454,56 @@ FAULTS = (
         "",
         "test_bad_batches.py",
     ),
+    Fault(
+        "a dropped step leaves its counters",
+        "course.py",
+        "setattr(state, field.name, getattr(boundary, field.name))",
+        "getattr(boundary, field.name)",
+        "test_stop.py",
+    ),
+    Fault(
+        "an evaluation that was cut off counts as done",
+        "course.py",
+        "        self.keeper.evaluate(self.held_out, self.scorer)\n",
+        "        state.eval_hash = self._eval_hash\n"
+        "        self.keeper.evaluate(self.held_out, self.scorer)\n",
+        "test_stop.py",
+    ),
+    Fault(
+        "a stop between two optimizer steps of one batch",
+        "trainer.py",
+        "self.stop.held |= len(steps) > 1",
+        "self.stop.held |= len(steps) > 9",
+        "test_stop.py",
+    ),
+    Fault(
+        "the time limit cuts off the evaluation after it",
+        "signals.py",
+        "(self.number is not None or not was_late)",
+        "True",
+        "test_stop.py",
+    ),
+    Fault(
+        "a second signal is not heeded",
+        "signals.py",
+        "            raise KeyboardInterrupt\n",
+        "            return\n",
+        "test_stop.py",
+    ),
+    Fault(
+        "a stall told again and again",
+        "watchdog.py",
+        "self._told = True",
+        "self._told = False",
+        "test_watchdog.py",
+    ),
+    Fault(
+        "waiting taken for progress",
+        "watchdog.py",
+        "        if progress:\n",
+        "        if True:\n",
+        "test_watchdog.py",
+    ),
     *(Fault(*fault) for fault in REWARD_FAULTS),
 )
 

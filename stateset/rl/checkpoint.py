@@ -51,6 +51,7 @@ class TrainerState:
         best_step: where that was.
         data_hash: fingerprint of this call's tasks and of what their order depends on.
         eval_hash: fingerprint of what `best_reward` was measured with.
+        evaluated_step: of the latest evaluation that was not cut off.
         recent_rewards: mean rewards of the last steps.
         reward_worked: whether the reward of this call has scored any response.
         others_drawn: prompts taken from the second data order so far in this call.
@@ -73,6 +74,7 @@ class TrainerState:
     best_step: int | None = None
     data_hash: str = ""
     eval_hash: str = ""
+    evaluated_step: int | None = None
     recent_rewards: list[float] = field(default_factory=list)
     reward_worked: bool = False
     others_drawn: int = 0

@@ -1,19 +1,22 @@
 """What happens around the steps of one `train()` call: the warm start, evaluations, checkpoints, the end.
 
-A step itself is `GRPOTrainer.step`; what an evaluation or a checkpoint is, `keeper.py` knows.
+Between two steps lies a boundary: the weights and counters there are what a checkpoint holds, and what stays
+when a step is dropped because the run is asked to stop. A step itself is `GRPOTrainer.step`; what an
+evaluation or a checkpoint is, `keeper.py` knows.
 """
 
 from __future__ import annotations
 
-import time
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from stateset.rl.errors import ConfigError
 from stateset.rl.keeper import Keeper, tasks_fingerprint
+from stateset.rl.pulse import beat
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.sampling import GroupSampler
-from stateset.rl.signals import StopRequest
+from stateset.rl.signals import StopNow, StopRequest
 from stateset.rl.types import RolloutGroup, Task
 from stateset.rl.warm_start import warm_start
 
@@ -25,6 +28,7 @@ class Course:
     Attributes:
         keeper: evaluates and saves.
         sampler: knows when no prompt is left.
+        stop: what may end the call before its last step.
         held_out: tasks of the evaluations; none: there are none.
         scorer: scores their answers.
         examples: what a warm start imitates.
@@ -33,52 +37,106 @@ class Course:
 
     keeper: Keeper
     sampler: GroupSampler
+    stop: StopRequest
     held_out: Sequence[Task]
     scorer: RewardScorer
     examples: Sequence[RolloutGroup]
     total_steps: int
 
-    def run(self, step: Callable[[], None], stop: StopRequest) -> None:
-        """Take steps until the call is over.
+    def run(self, step: Callable[[], None]) -> None:
+        """Take steps until the call is over or its time is up.
 
         Raises:
-            StoppedError: a signal came; a checkpoint is written.
+            StoppedError: it was asked to stop; a checkpoint is written.
         """
-        keeper, state, config = self.keeper, self.keeper.state, self.keeper.config
-        world = keeper.learner.world  # whose ranks must go on, or stop, together
-        limit = keeper.recorder.limit_seconds
-        deadline = time.monotonic() + limit
-        self._warm_up(stop)
-        self._evaluate_at_first()
-        last = self._done() or any(world.largest(not limit))
-        while not last:
-            step()
-            asked, late = world.largest(stop.number or 0, time.monotonic() >= deadline)
-            last = self._done() or bool(late)
-            if last or state.step % config.eval_every == 0:
-                keeper.evaluate(self.held_out, self.scorer)
-            if last or asked or state.step % config.save_every == 0:
-                keeper.save_checkpoint()
-            if asked and not last:
-                raise keeper.stopped(int(asked))
+        self._release()
+        if self._warm_up():
+            self._take_steps(step)
 
-    def _warm_up(self, stop: StopRequest) -> None:
+    def _warm_up(self) -> bool:
+        """The warm start, where there is one; whether there is time left for the steps."""
         state = self.keeper.state
         if self.keeper.config.warm_start is None or state.warm_start:
-            return
+            return True
         if state.call:
             raise ConfigError(
                 "the warm start of this trainer was cut off, and its weights are half trained: make "
                 "another GRPOTrainer with another output_dir"
             )
-        warm_start(self.examples, self.keeper, stop)
+        try:
+            warm_start(self.examples, self.keeper, self.stop)
+        except StopNow:
+            self._save_and_stop()
+        return bool(state.warm_start)
 
-    def _evaluate_at_first(self) -> None:
-        """Where training starts from; later calls ask again only for another thing to measure."""
-        state, eval_hash = self.keeper.state, tasks_fingerprint(self.held_out, self.scorer.name)
-        if state.eval_hash != eval_hash:
-            state.eval_hash, state.best_reward = eval_hash, None
-            self.keeper.evaluate(self.held_out, self.scorer)
+    def _take_steps(self, step: Callable[[], None]) -> None:
+        state, save_every, taken = self.keeper.state, self.keeper.config.save_every, False
+        while True:
+            self._look()
+            last = self._done() or self.stop.late
+            if self.stop.number is not None and (not self._done() or self._to_evaluate(last=True)):
+                self._save_and_stop()
+            try:
+                if self._to_evaluate(last):
+                    self._evaluate()
+                if taken and (last or state.step % save_every == 0):
+                    self.keeper.save_checkpoint()
+                if last:
+                    return
+                self._take(step)
+                taken = True
+            except StopNow:  # dropped; what asked for it is heeded above
+                continue
+
+    def _look(self) -> None:
+        """Heed what asks for a stop; each of several ranks heeds what any of them is asked."""
+        stop = self.stop
+        stop.look()
+        number, late = self.keeper.learner.world.largest(stop.number or 0, stop.late)
+        stop.number, stop.late = int(number) or None, bool(late)
+
+    def _take(self, step: Callable[[], None]) -> None:
+        """One step, whole or not at all."""
+        state = self.keeper.state
+        boundary = copy.deepcopy(state)
+        try:
+            beat()
+            step()
+        except StopNow:
+            for field in fields(boundary):
+                setattr(state, field.name, getattr(boundary, field.name))
+            raise
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """From here on work may be dropped; but several ranks can only stop together, between steps."""
+        self.stop.held = self.keeper.learner.world.size > 1
+
+    def _to_evaluate(self, last: bool) -> bool:
+        """Whether the weights as they are now are to be evaluated, and were not."""
+        state = self.keeper.state
+        if not self.held_out or state.eval_hash != self._eval_hash:
+            return bool(self.held_out)
+        return state.evaluated_step != state.step and (
+            last or state.step % self.keeper.config.eval_every == 0
+        )
+
+    def _evaluate(self) -> None:
+        state = self.keeper.state
+        if state.eval_hash != self._eval_hash:  # what `best` was measured with is another thing now
+            state.best_reward = None
+        self.keeper.evaluate(self.held_out, self.scorer)
+        state.eval_hash, state.evaluated_step = self._eval_hash, state.step
+
+    def _save_and_stop(self) -> None:
+        self.keeper.save_checkpoint()
+        if self.stop.number is not None:
+            raise self.keeper.stopped(self.stop.number)
+
+    @property
+    def _eval_hash(self) -> str:
+        return tasks_fingerprint(self.held_out, self.scorer.name)
 
     def _done(self) -> bool:
         return self.keeper.state.call_step >= self.total_steps or self.sampler.exhausted

@@ -5,10 +5,10 @@ A step ends before the next begins, on every rank. What stays on disk: `tracking
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ class GRPOTrainer:
     learner: Learner
     recorder: Recorder
     sampler: GroupSampler  # of the latest call
+    stop: StopRequest  # of the latest call
 
     def __init__(
         self,
@@ -145,7 +146,7 @@ class GRPOTrainer:
 
         Raises:
             DataError, ConfigError, RewardError, ModelError: with what to do.
-            StoppedError: a signal stopped the run; its checkpoint is written.
+            StoppedError: the run was asked to stop (`signals.py`); its checkpoint is written.
         """
         if must_launch(self.config):
             call = {"dataset": given(dataset, data), "eval_dataset": eval_dataset, "model": model}
@@ -166,7 +167,7 @@ class GRPOTrainer:
             self.world.lead(lambda: refuse_occupied(Path(config.output_dir or "")))
         self.plan = plan(config, len(tasks))
         self.reward_scale = reward_scale
-        with contextlib.ExitStack() as stack:
+        with ExitStack() as stack:
             self._open(stack, tasks, model, Resume.of(resume, allow_change))
             self.sampler = GroupSampler(
                 config, tasks, self.state, self.policy, self.engine, self.scorer, self.recorder
@@ -174,11 +175,11 @@ class GRPOTrainer:
             keeper = Keeper(
                 config, self.policy, self.engine, self.learner, self.state, self.recorder, self.origin
             )
-            course = Course(
-                keeper=keeper, sampler=self.sampler, held_out=self.held_out, scorer=self.eval_scorer,
-                examples=self.examples, total_steps=self.plan.total_steps,
-            )  # fmt: skip
-            course.run(self._advance, stack.enter_context(StopRequest()))
+            self.stop = stack.enter_context(StopRequest(self.recorder.limit_seconds))
+            Course(
+                keeper=keeper, sampler=self.sampler, stop=self.stop, held_out=self.held_out,
+                scorer=self.eval_scorer, examples=self.examples, total_steps=self.plan.total_steps,
+            ).run(self._advance)  # fmt: skip
             keeper.finish()
         self.model.run_dir = self.run_path
         return self.model
@@ -208,7 +209,9 @@ class GRPOTrainer:
             )  # fmt: skip
             fixed = self.learner.before(batch, len(steps))
             credit = token_advantages(self.config, scored, batch, fixed, self.scorer.weights)
+            self.stop.held |= len(steps) > 1  # no checkpoint lies between two optimizer steps on one batch
             learned = self.learner.update(batch, credit.advantages.to(batch.mask), steps, rates, fixed)
+            self.stop.held = True  # the weights have moved: the step comes to its end
         for notice in self.learner.micro_batches.tell():
             self.recorder.notice(number, notice)
         if credit.returns is not None:
@@ -224,19 +227,15 @@ class GRPOTrainer:
         advantages = credit.advantages.to(batch.mask.device)
         given = {"exact_sampler": self.learner.exact_sampler, "part_weights": self.scorer.weights}
         trace = trace_lines(batch, advantages, fixed, self.learner.trace, given)
-        self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
         if bad := self.learner.bad_batches:
             lines = [line for one in bad for line in one.lines(groups, rewards.tolist())]
             self.recorder.bad_batches(number, f"step_{number:05d}", lines)
-            refuse_more(self.learner.skipped_in_a_row, bad, groups, self.recorder.path / "bad_batches")
+        self.recorder.step(metrics, scored, batch.mean(advantages).tolist(), trace)
+        refuse_more(self.learner.skipped_in_a_row, bad, groups, self.recorder.path / "bad_batches")
         return metrics
 
     def _open(
-        self,
-        stack: contextlib.ExitStack,
-        tasks: Sequence[Task],
-        model: str | Model | None,
-        resume: Resume | None,
+        self, stack: ExitStack, tasks: Sequence[Task], model: str | Model | None, resume: Resume | None
     ) -> None:
         """All that a call needs, in the order in which it can be refused: rewards, model, rows, run."""
         config = self.config
@@ -269,9 +268,8 @@ class GRPOTrainer:
         )
         self.run_path = self.recorder.path
         scaled = scale_notice(config, self.reward_scale)
-        for notice in filter(
-            None, (*config.notices, *self.policy.notices, self.scorer.notice, scaled, *notices)
-        ):
+        told = (*config.notices, *self.policy.notices, self.scorer.notice, scaled, *notices)
+        for notice in filter(None, told):
             self.recorder.notice(self.state.step, notice)
 
     def _scorer(self, reward: Any) -> RewardScorer:

@@ -166,7 +166,7 @@ class Config(BaseModel):
     epochs: Count = Field(1, description="Passes over the training rows.")
     max_steps: PositiveInt | None = Field(None, description="Ends training after so many steps; null: never.")
     max_minutes: PositiveFloat | None = Field(
-        None, description="Ends training after so many minutes, at a step's end; null: never."
+        None, description="Ends training after so many minutes; a step under way is dropped. null: never."
     )
     max_cost: PositiveFloat | None = Field(
         None,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stateset.rl.policy.batch import Batch
+from stateset.rl.pulse import beat
 
 Result = TypeVar("Result")
 _SAID = ("out of memory", "can't allocate memory")  # by devices and by torch's allocator for the CPU
@@ -90,6 +91,7 @@ class MicroBatches:
         return told
 
     def _begin(self, batch: Batch, rows: list[int]) -> Tensor:
+        beat()
         self._under_way = len(rows)
         return torch.tensor(rows, device=batch.groups.device)
 

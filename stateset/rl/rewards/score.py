@@ -12,12 +12,13 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Self
 
 from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.pulse import beat
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
 from stateset.rl.rewards.resolve import code_sha256
@@ -28,6 +29,7 @@ AskUnits = Callable[[Sequence[Unit]], list[Reply]]
 Share = Callable[[Sequence[Unit], AskUnits], list[Reply]]
 
 CONCURRENT_COROUTINES = 32
+LOOK_SECONDS = 0.5  # between two looks whether the run is asked to stop
 GRACE_SECONDS = 5.0  # for a loop to cancel its coroutines before the worker is killed
 
 
@@ -82,6 +84,7 @@ class RewardScorer:
         self.first_failure: str | None = None
         self.tiers: frozenset[str] = frozenset()
         self.notice: str | None = None
+        self._dropped = False  # what the workers are asked now; nobody wants the answers
         self._local: UnitRunner | None = None
         self._workers: list[WorkerProcess] = []
         try:
@@ -135,6 +138,7 @@ class RewardScorer:
             for reply in (reply for answer in answers for reply in answer):
                 if reply.broken:
                     raise RewardError(reply.broken)
+                beat()
                 replies.append(reply)
         return replies
 
@@ -150,21 +154,33 @@ class RewardScorer:
             finally:
                 idle.put(worker)
 
+        self._dropped = False
         with ThreadPoolExecutor(len(self._workers)) as threads:
+            answers = [threads.submit(ask, batch) for batch in batches]
             try:
-                yield from threads.map(ask, batches)
-            except BaseException:  # Ctrl-C too: nobody waits for the rest
-                threads.shutdown(wait=False, cancel_futures=True)
-                for worker in self._workers:
-                    worker.kill()
+                for answer in answers:
+                    while not wait([answer], LOOK_SECONDS).done:
+                        beat(progress=False)
+                    yield answer.result()
+            except BaseException:  # a stop, an error: nobody waits for the rest
+                self._drop(threads)
                 raise
+
+    def _drop(self, threads: ThreadPoolExecutor) -> None:
+        """End what the workers are doing; they can be asked again."""
+        self._dropped = True
+        for worker in self._workers:
+            worker.kill()
+        threads.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
 
     def _ask(self, worker: WorkerProcess, batch: Sequence[Unit]) -> list[Reply]:
         seconds = self.timeout_seconds + (GRACE_SECONDS if self._call.is_async else 0.0)
         try:
             return worker.ask(self._pack(batch), seconds)
         except WorkerLostError as lost:
-            if len(batch) > 1:  # one of them blocked the loop or crashed: find it
+            if len(batch) > 1 and not self._dropped:  # one of them blocked the loop or crashed: find it
                 return [reply for unit in batch for reply in self._ask(worker, [unit])]
             if lost.timed_out:
                 return [timed_out(batch[0], self.timeout_seconds)]

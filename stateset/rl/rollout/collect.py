@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stateset.rl.policy.policy import Policy
+from stateset.rl.pulse import beat
 from stateset.rl.rollout.engine import Completion, Request, RolloutEngine, Sampling
 from stateset.rl.rollout.sample import sample_seed
 from stateset.rl.types import Rollout, RolloutGroup, Task
@@ -34,10 +35,10 @@ def collect_groups(
         )
         for task in tasks
     ]
-    found: dict[tuple[int, int], Completion] = {
-        (completion.request, completion.sample): completion
-        for completion in engine.generate(requests, sampling)
-    }
+    found: dict[tuple[int, int], Completion] = {}
+    for completion in engine.generate(requests, sampling):
+        beat()
+        found[completion.request, completion.sample] = completion
     return [
         RolloutGroup(
             task=task,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from stateset.rl.policy.attention import NO_MASK, attention_part, merged
 from stateset.rl.policy.logprobs import Head
 from stateset.rl.policy.policy import Policy
+from stateset.rl.pulse import beat
 from stateset.rl.rollout.engine import Request
 
 PREFILL_TOKENS = 4096
@@ -120,6 +121,7 @@ class SharedDecoder(_Decoder):
     def _prefill(self, prompts: list[int]) -> None:
         """Each prompt once, several together up to a token budget."""
         for part in _prefill_parts(prompts, self.requests):
+            beat()
             lengths = [len(self.requests[r].prompt_ids) for r in part]
             ids = torch.nn.utils.rnn.pad_sequence(
                 [torch.tensor(self.requests[r].prompt_ids) for r in part], batch_first=True

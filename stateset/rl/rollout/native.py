@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from stateset.rl.policy.policy import Policy
+from stateset.rl.pulse import beat
 from stateset.rl.rollout.decoders import PlainDecoder, SharedDecoder
 from stateset.rl.rollout.engine import Completion, Request, Sampling
 from stateset.rl.rollout.packed import can_pack, load_packed, packed_copy
@@ -67,6 +68,7 @@ def _decode(decoder: SharedDecoder | PlainDecoder, sampling: Sampling) -> Iterat
     ids = last = rows  # [B] the latest token, and its place in the response
     alive = torch.zeros(0, dtype=torch.bool, device=device)  # [B] whether it goes on
     while decoder.joined < len(owners) or alive.any():
+        beat()
         entering = range(0)
         if alive.sum() <= _KEEP_SHARE * len(rows):
             keep = torch.nonzero(alive).flatten()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import httpx
 
 from stateset.rl.errors import ModelError
 from stateset.rl.policy.policy import Policy
+from stateset.rl.pulse import beat
 from stateset.rl.rollout.engine import Completion, Request, Sampling
 from stateset.rl.rollout.vllm import (
     KEEPS_PROMPTS,
@@ -28,6 +29,7 @@ from stateset.rl.rollout.vllm import (
 )
 
 _AT_ONCE = 256  # requests under way
+_LOOK_SECONDS = 0.5  # between two looks whether the run is asked to stop
 _SECONDS = httpx.Timeout(1800.0, connect=10.0)  # a long response on a busy server takes minutes
 
 
@@ -92,17 +94,22 @@ class VLLMServerEngine:
         Raises:
             ModelError: the server failed, or sampled with other weights than those handed over.
         """
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            waiting = [
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            waiting = {
                 pool.submit(self._sample, r, s, request.prompt_ids, sampling_settings(seed, sampling))
                 for r, request in enumerate(requests)
                 for s, seed in enumerate(request.seeds)
-            ]
-            try:
-                for done in as_completed(waiting):
-                    yield done.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+            }
+            while waiting:
+                done, waiting = wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED)
+                beat(progress=bool(done))
+                for one in done:
+                    yield one.result()
+        finally:
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # after an error or a stop nobody waits for the rest
 
     def _sample(self, request: int, sample: int, prompt: Sequence[int], settings: Any) -> Completion:
         order = {

@@ -20,6 +20,7 @@ from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.tracking.terminal import Terminal
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import ScoredGroup, StepMetrics
+from stateset.rl.watchdog import PATIENCE_SECONDS, Watchdog
 
 PHASE_EVENT = "stateset_rl.phase"  # audited with the name of each phase that begins: see sys.addaudithook
 
@@ -33,6 +34,7 @@ class Recorder:
         health: raises warnings from the metrics.
         peak_bytes: tells the most memory that the process has held.
         limit_seconds: after which the call ends.
+        patience_seconds: a phase without progress for so long may have come to a stand.
         trackers: get a copy of the metrics; the caller closes them.
     """
 
@@ -43,6 +45,7 @@ class Recorder:
         health: Health,
         peak_bytes: Callable[[], int],
         limit_seconds: float,
+        patience_seconds: float = PATIENCE_SECONDS,
         trackers: Sequence[Tracker] = (),
     ) -> None:
         self.path, self.limit_seconds = run.path, limit_seconds
@@ -50,7 +53,8 @@ class Recorder:
         self._peak_bytes, self._trackers = peak_bytes, trackers
         self._seconds: dict[str, float] = {}
         self._step_started, self._step_cpu = time.monotonic(), time.process_time()
-        self._said_unscored = False
+        self._said_unscored, self._step = False, 0
+        self._watchdog = Watchdog(self._stalled, patience_seconds=patience_seconds)
         self._tiers: frozenset[str] = frozenset()
 
     @classmethod
@@ -79,15 +83,18 @@ class Recorder:
         health = Health(plan.prompts_per_step)
         for earlier in read_run(run.path).metrics:
             health.update(earlier)
-        return cls(run, terminal, health, peak_bytes, limit, trackers)
+        patience = max(PATIENCE_SECONDS, 2 * config.reward_timeout_seconds)
+        return cls(run, terminal, health, peak_bytes, limit, patience, trackers)
 
     def __enter__(self) -> Recorder:
         self._terminal.__enter__()
+        self._watchdog.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watchdog.__exit__(kind, error, trace)
         self._terminal.__exit__(kind, error, trace)
         if error is None:
             self._run.close("finished")
@@ -103,7 +110,8 @@ class Recorder:
         self._terminal.phase(name)
         started = time.monotonic()
         try:
-            yield
+            with self._watchdog.phase(name):
+                yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - started
 
@@ -115,6 +123,7 @@ class Recorder:
         trace: Sequence[Mapping[str, object]],
     ) -> None:
         """A training step is done; arguments as in `RunDirectory.step`."""
+        self._step = metrics.step
         self._run.step(metrics, groups, advantages, trace, self._since_last(), self._peak_bytes())
         self._terminal.step(metrics)
         for tracker in self._trackers:
@@ -197,6 +206,11 @@ class Recorder:
     def log_bytes(self) -> dict[str, int]:
         """The length of each log, all of it on the disk."""
         return self._run.log_bytes()
+
+    def _stalled(self, message: str) -> None:
+        """The watchdog's report, from its own thread."""
+        self._run.event(self._step, "stall", message)
+        self._terminal.warning(message)
 
     def event(self, step: int, kind: str, message: str) -> None:
         """Something for the record only."""

@@ -1,0 +1,380 @@
+"""A run that is asked to stop: at once, with a checkpoint from which it goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ranks import _CONTEXT as FORKS
+from test_trainer import HELD_OUT, ROWS, lines, trainer
+
+import stateset.rl.rollout.native as native
+from stateset.rl.checkpoint_files import damage, list_checkpoints
+from stateset.rl.cli import main
+from stateset.rl.errors import StoppedError
+from stateset.rl.policy.optimizer import PolicyOptimizer
+from stateset.rl.policy.policy import Policy
+from stateset.rl.pulse import beat, listening
+from stateset.rl.rollout.engine import Completion, Request, Sampling
+from stateset.rl.rollout.vllm_server import VLLMServerEngine
+from stateset.rl.signals import NOTICE, StopNow, StopRequest
+
+LONG = bool(os.environ.get("STATESET_LONG"))
+FILES = ("metrics.jsonl", "eval/summary.jsonl", "model/model.safetensors", "rollouts/step_00004.jsonl")
+
+
+def kill(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_beat_stops_only_who_was_asked_and_is_not_held() -> None:
+    beat()
+    with StopRequest() as stop:
+        beat()
+        kill()
+        stop.held = True
+        beat()
+        stop.held = False
+        with pytest.raises(StopNow):
+            beat()
+    beat()
+    assert stop.number == signal.SIGTERM
+
+
+def ask_twice(number: int) -> None:
+    with StopRequest() as stop:
+        stop.held = True
+        kill(number)
+        kill(number)
+        pytest.fail("it went on")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_at_once(number: int, code: int) -> None:
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(StoppedError, match="at once") as caught:
+        ask_twice(number)
+    assert caught.value.exit_code == code
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_the_limit_is_heeded_once() -> None:
+    now = [0.0]
+    with StopRequest(60.0, clock=lambda: now[0]) as stop:
+        now[0] = 59.0
+        beat()
+        now[0] = 60.0
+        with pytest.raises(StopNow):
+            beat()
+        assert (stop.late, stop.number) == (True, None)
+        beat()  # the evaluation after it
+        kill()
+        with pytest.raises(StopNow):
+            beat()
+
+
+def test_a_spot_notice_counts_as_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NOTICE, str(tmp_path / "notice"))
+    now = [0.0]
+    with StopRequest(clock=lambda: now[0]) as stop:
+        beat()
+        (tmp_path / "notice").touch()
+        beat()  # it looks once a second
+        now[0] = 1.0
+        with pytest.raises(StopNow):
+            beat()
+    assert stop.number == signal.SIGTERM
+
+
+def test_listeners_hear_whether_there_is_progress() -> None:
+    heard: list[bool] = []
+    with listening(heard.append):
+        beat()
+        beat(progress=False)
+    beat()
+    assert heard == [True, False]
+
+
+class At:
+    """Calls a function, and asks this process to stop at its `number`-th call."""
+
+    def __init__(self, original: Callable[..., Any], number: int, counts: Callable[..., bool]) -> None:
+        self.original, self.left, self.counts = original, number, counts
+
+    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., Any]:
+        return lambda *given, **named: self(instance, *given, **named)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        if self.counts(*given, **named):
+            self.left -= 1
+            if self.left == 0:
+                kill()
+        return self.original(*given, **named)
+
+
+def always(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def training(*_: Any, **__: Any) -> bool:
+    return torch.is_grad_enabled()
+
+
+# what is patched where, the call at which the signal comes, the step of the checkpoint that must be there
+PLACES: dict[str, tuple[Any, str, int, Callable[..., bool], str]] = {
+    "first evaluation": (native, "draw", 3, always, "step_00000"),
+    "first rollout": (native, "draw", 13, always, "step_00000"),
+    "rollout": (native, "draw", 38, always, "step_00002"),
+    "micro-batch": (Policy, "logprobs", 3, training, "step_00001"),
+    "optimizer step": (PolicyOptimizer, "step", 2, always, "step_00002"),
+}
+SEVERAL = {"ppo_epochs": 2, "mini_batch_size": 4}
+MORE: dict[str, tuple[Any, str, int, Callable[..., bool], str]] = {
+    "before the first of several optimizer steps": (Policy, "logprobs", 5, training, "step_00003"),
+    "between several optimizer steps": (PolicyOptimizer, "step", 6, always, "step_00002"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs that were never stopped."""
+    found = {}
+    for name, settings in (("one", {}), ("several", SEVERAL)):
+        found[name] = tmp_path_factory.mktemp(name) / "run"
+        trainer(tiny_llama, found[name], eval_every=2, **settings).train(ROWS, eval_dataset=HELD_OUT)
+    return found
+
+
+@pytest.mark.parametrize("place", [*PLACES, *MORE])
+def test_wherever_it_is_stopped_it_goes_on_bit_for_bit(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Path], place: str
+) -> None:
+    owner, name, number, counts, expected = (PLACES | MORE)[place]
+    settings = {"eval_every": 2, **(SEVERAL if place in MORE else {})}
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, At(getattr(owner, name), number, counts))
+        with pytest.raises(StoppedError, match="go on with") as caught:
+            trainer(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT)
+    assert caught.value.exit_code == 143
+    [newest] = list_checkpoints(run / "checkpoints")
+    assert (newest.name, damage(newest)) == (expected, None)
+    assert json.loads((run / "manifest.json").read_text())["status"] == "stopped"
+    trainer(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT, resume=run)
+    twin = whole["several" if place in MORE else "one"]
+    for file in FILES:
+        assert (run / file).read_bytes() == (twin / file).read_bytes(), file
+
+
+def test_a_reward_that_is_waited_for_holds_nobody_up(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker would sleep for ten minutes; the signal comes when it has begun to."""
+    (tmp_path / "slow_reward.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SLOW_REWARD_BEGAN", str(tmp_path / "began"))
+    import slow_reward
+
+    waiting = threading.Thread(target=lambda: (until((tmp_path / "began").exists), kill()))
+    waiting.start()
+    one = trainer(
+        tiny_llama, tmp_path / "run", slow_reward.asleep, reward_check=False, reward_timeout_seconds=600
+    )
+    with pytest.raises(StoppedError, match="after step 0"):
+        one.train(ROWS)
+    waiting.join()
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["step_00000"]
+
+
+def test_a_server_that_is_waited_for_holds_nobody_up() -> None:
+    engine, release = object.__new__(VLLMServerEngine), threading.Event()
+
+    def sample(request: int, sample: int, *_: Any) -> Completion:
+        if sample == 1 and not release.is_set():
+            kill()
+            release.wait(600)
+        return Completion(request=request, sample=sample, token_ids=(1,), logprobs=(0.0,), stopped=True)
+
+    engine._sample = sample
+    requests = [Request(prompt_ids=(1,), seeds=(1, 2))]
+    sampling = Sampling(temperature=1.0, max_tokens=1, stop_ids=frozenset({1}))
+    found: list[int] = []
+    with StopRequest(), pytest.raises(StopNow):
+        found.extend(one.sample for one in engine.generate(requests, sampling))
+    release.set()
+    assert found in ([], [0])
+    assert sorted(one.sample for one in engine.generate(requests, sampling)) == [0, 1]
+
+
+SLOW = """import os, pathlib, time
+
+
+def asleep(response):
+    pathlib.Path(os.environ["SLOW_REWARD_BEGAN"]).touch()
+    time.sleep(600)
+    return 1.0
+"""
+
+
+def until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.05)
+
+
+def test_time_that_is_up_ends_the_run_as_planned(tiny_llama: Path, tmp_path: Path) -> None:
+    """The third step is dropped; the weights after the second are evaluated, saved and finished."""
+    run, seen = tmp_path / "run", []
+
+    def late(metrics: Any) -> None:
+        seen.append(metrics.step)
+        if metrics.step == 2:
+            one.stop._deadline = -math.inf
+
+    one = trainer(tiny_llama, run, on_step=late, eval_every=3)
+    one.train(ROWS, eval_dataset=HELD_OUT)
+    assert seen == [1, 2]
+    assert [line["step"] for line in lines(run / "eval" / "summary.jsonl")] == [0, 2]
+    assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step_00002"]
+    assert json.loads((run / "manifest.json").read_text())["status"] == "finished"
+    assert json.loads((run / "model" / "stateset_rl.json").read_text())["step"] == 2
+
+
+def test_time_that_is_up_in_a_step_drops_it(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, counted = tmp_path / "run", [0]
+    one = trainer(tiny_llama, run)
+    original = native.draw
+
+    def draw(*given: Any) -> Any:
+        counted[0] += 1
+        if counted[0] == 13:  # in the second rollout
+            one.stop._deadline = -math.inf
+        return original(*given)
+
+    monkeypatch.setattr(native, "draw", draw)
+    one.train(ROWS)
+    assert [line["step"] for line in lines(run / "metrics.jsonl")] == [1]
+    assert (one.state.step, one.state.optimizer_steps) == (1, 1)
+    assert counted[0] == 13
+    assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step_00001"]
+
+
+PROJECT = """model: {model}
+dataset: {rows}
+eval_dataset: {rows}
+reward: own_reward:vowels
+output_dir: run
+rollout_n: 4
+batch_size: 2
+max_response_length: 10
+learning_rate: 1.0e-3
+device: cpu
+dtype: fp32
+epochs: 10
+eval_every: 7
+save_every: 5
+reward_check: false
+"""
+REWARD = """from stateset.rl import reward
+
+
+@reward
+def vowels(response):
+    return sum(response.count(v) for v in "aeiou") / 10
+"""
+
+
+@pytest.fixture
+def project(tiny_llama: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    rows = folder / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"id": r["id"], "prompt": r["prompt"]}) + "\n" for r in ROWS))
+    (folder / "own_reward.py").write_text(REWARD)
+    (folder / "run.yaml").write_text(PROJECT.format(model=tiny_llama, rows=rows))
+    return folder
+
+
+class Training:
+    """`stateset-rl train` in its own process: the long test starts it as users do, the quick one forks."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.said = folder / "said"
+        given = (folder, self.said, arguments)
+        self.process = FORKS.Process(target=train, args=given) if not LONG else None
+        if self.process is not None:
+            self.process.start()
+            self.pid = self.process.pid
+            return
+        command = [sys.executable, "-m", "stateset.rl", "train", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+        with self.said.open("w") as said:
+            self.started = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        self.pid = self.started.pid
+
+    def begun(self) -> bool:
+        """Whether it handles SIGTERM, by the mask that the kernel has, or is over already."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
+        return "Z (zombie)" in status or bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+    def ended(self) -> int:
+        """Its exit code, negative for a signal."""
+        if self.process is None:
+            return self.started.wait()
+        self.process.join()
+        return self.process.exitcode
+
+
+def train(folder: Path, said: Path, arguments: tuple[str, ...]) -> None:
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        main(["train", *arguments])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when a signal is handled")
+def test_sigterm_at_any_instant_leaves_a_whole_checkpoint(project: Path, tmp_path: Path) -> None:
+    """5 SIGTERMs, 50 under STATESET_LONG=1, each at a random instant; in the end a twin's files."""
+    dice, wanted, stopped = random.Random(0), 50 if LONG else 5, 0
+    run, names = project / "run", []
+    while stopped < wanted:
+        one = Training(project, *(["--resume", "run"] if run.exists() else ["run.yaml"]))
+        until(one.begun)
+        time.sleep(dice.uniform(0, 1.5))
+        os.kill(one.pid, signal.SIGTERM)
+        code, said = one.ended(), one.said.read_text()
+        if code == 0:  # it was done before; another run takes the rest
+            run.rename(tmp_path / f"done-{stopped}")
+            continue
+        assert code == 143, said
+        assert "go on with: stateset-rl train --resume" in said
+        newest = list_checkpoints(run / "checkpoints")[-1]
+        assert damage(newest) is None
+        names.append(newest.name)
+        stopped += 1
+    last = Training(project, *(["--resume", "run"] if run.exists() else ["run.yaml"]))
+    assert last.ended() == 0, last.said.read_text()
+    run.rename(tmp_path / "done-last")
+    twin = Training(project, "run.yaml")
+    assert twin.ended() == 0, twin.said.read_text()
+    assert [line["step"] for line in lines(run / "metrics.jsonl")] == list(range(1, 41))
+    for other in tmp_path.glob("done-*"):
+        for file in ("metrics.jsonl", "eval/summary.jsonl", "model/model.safetensors"):
+            assert (other / file).read_bytes() == (run / file).read_bytes(), (other, file, names)
