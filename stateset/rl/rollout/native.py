@@ -51,7 +51,9 @@ class NativeEngine:
         self.module.eval()
         try:
             kind = SharedDecoder if shares else PlainDecoder
-            yield from _decode(kind(self.policy, self.module, requests, sampling.max_tokens), sampling)
+            decoder = kind(self.policy, self.module, requests, sampling.max_tokens)
+            # autograd's bookkeeping, which the engine's own copy never needs, is a fifth of a small operation
+            yield from torch.inference_mode(self.packs)(_decode)(decoder, sampling)
         finally:
             self.module.train(was_training)
 
