@@ -241,7 +241,7 @@ class PlainDecoder(_Decoder):
         self.mask = torch.zeros(0, self.width, dtype=torch.long, device=self.device)
         self.cache: Any = None
         takes = inspect.signature(self.module.base_model.forward).parameters  # type: ignore[union-attr]
-        self.cache_name = "cache" if "cache" in takes else "past_key_values"  # up to transformers 5.19 or later
+        self.cache_name = "cache" if "cache" in takes else "past_key_values"  # up to transformers 5.19+
 
     def regroup(self, keep: Tensor, responses: Tensor) -> range:
         """Drop every row but `keep`; return the waiting ones that may begin, none while there are rows."""
