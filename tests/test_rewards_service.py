@@ -166,3 +166,13 @@ def test_every_reward_that_a_project_file_may_name_can_be_made() -> None:
         result = reward.compute("Where is it?", "It is on its way.", {})
         assert 0.0 <= getattr(result, "total", result) <= 1.0
     assert "random" in named, "the control"
+
+
+def test_the_prompt_may_stand_in_the_context_by_its_name() -> None:
+    reward = CustomerServiceReward()
+    messages, named = {"messages": MESSAGES}, {"prompt": PROMPT}
+    other = "You can change the colour of the dashboard: open the settings and choose the theme."
+    for answer in (GOOD, PROMPT, other):
+        assert reward.calculate(answer, named) == reward.calculate(answer, messages)
+    assert reward.calculate(PROMPT, named)[0] == 0.0, "it is only said again"
+    assert reward.calculate(other, named)[0] < reward.calculate(other, {})[0], "off the topic"

@@ -47,7 +47,11 @@ class CustomerServiceReward(RewardFunction):
         self.criteria = dict(FIVE)
 
     def calculate(self, response: str, context: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
-        """Return the weighted sum and every criterion's score; `context["messages"]` may hold the prompt."""
+        """Return the weighted sum and every criterion's score.
+
+        The prompt is the last user message of `context["messages"]`, or `context["prompt"]`; without either
+        nothing can be off the topic.
+        """
         own = own_words(_conversation(context), response)
         resolution = own * self.check_resolution(response, context)
         earned = own * min(1.0, resolution / _RESOLVED)
@@ -131,14 +135,14 @@ def evaluate_response(
 
 
 def _conversation(context: Mapping[str, Any]) -> str:
-    """All that the messages and the column `policy` say."""
-    messages = context.get("messages") or []
+    """All that the messages, or the prompt, and the column `policy` say."""
+    messages = context.get("messages") or [{"content": context.get("prompt", "")}]
     said = [str(m.get("content", "")) for m in messages if isinstance(m, Mapping)]
     return "\n".join([*said, *texts(context.get("policy"))])
 
 
 def _question(context: Mapping[str, Any]) -> str:
-    """The last user message of the context's conversation."""
+    """The last user message of the context's conversation, or its `prompt`."""
     messages = context.get("messages") or []
     return next(
         (
@@ -146,7 +150,7 @@ def _question(context: Mapping[str, Any]) -> str:
             for m in reversed(messages)
             if isinstance(m, Mapping) and m.get("role") == "user"
         ),
-        "",
+        str(context.get("prompt", "")),
     )
 
 
