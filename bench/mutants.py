@@ -504,6 +504,34 @@ FAULTS = (
         "        if True:\n",
         "test_watchdog.py",
     ),
+    Fault(
+        "token weights of a rank's groups alone",
+        "policy/learner.py",
+        "        rows = batch.rows_of(groups)\n        weights",
+        "        rows = batch.rows_of(self.world.share(groups))\n        weights",
+        "test_distributed.py",
+    ),
+    Fault(
+        "gradients of ranks not added up",
+        "policy/optimizer.py",
+        "self.world.add_up(grads)",
+        "self.world.add_up(grads[:1])",
+        "test_distributed.py",
+    ),
+    Fault(
+        "what ranks found is put together in another order",
+        "policy/distributed.py",
+        "else items[self.rank :: self.size]",
+        "else items[self.size - 1 - self.rank :: self.size]",
+        "test_distributed.py",
+    ),
+    Fault(
+        "ranks with different weights go on",
+        "policy/distributed.py",
+        "if any(other != sums for other in self.gather(sums)):",
+        "if self.gather(sums) is None:",
+        "test_distributed.py",
+    ),
     *(Fault(*fault) for fault in REWARD_FAULTS),
 )
 

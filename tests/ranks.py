@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+DEADLOCK_SECONDS = 500  # a hundred times what the slowest needs alone on a machine
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["stateset.rl.trainer"])
 
@@ -18,17 +19,26 @@ def on_ranks(size: int, function: Callable[..., Any], *arguments: Any) -> list[A
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    readers = []
+    readers, processes = [], []
     for rank in range(size):
         reader, writer = _CONTEXT.Pipe(duplex=False)
         with writer:
-            _CONTEXT.Process(target=_rank, args=(rank, size, port, writer, function, arguments)).start()
+            processes.append(
+                _CONTEXT.Process(target=_rank, args=(rank, size, port, writer, function, arguments))
+            )
+            processes[-1].start()
         readers.append(reader)
-    return [_received(reader) for reader in readers]
+    try:
+        return [_received(reader) for reader in readers]
+    finally:
+        for process in processes:
+            process.kill()  # one that waits for another that does not come
 
 
 def _received(reader: Any) -> Any:
     with reader:
+        if not reader.poll(DEADLOCK_SECONDS):
+            raise TimeoutError(f"a rank said nothing for {DEADLOCK_SECONDS} s")
         try:
             return reader.recv()
         except EOFError:  # it was killed

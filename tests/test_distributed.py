@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.policy.distributed import World
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy
+from stateset.rl.policy.policy import Policy
 
 GROUPS = ((17, 5, 30, 9), ((7, 1), (3, 12), (9, 9), (4, 0)))  # tokens of prompts and of their responses
 MODES: dict[str, dict[str, Any]] = {
@@ -93,6 +95,48 @@ def test_an_update_is_the_same_on_two_ranks(tiny_llama: Path, mode: str) -> None
         near(one["gradients"], alone["gradients"], 1e-5)
         near(one["trace"], alone["trace"], 1e-5)
         near(one["fixed"] or [0.0], alone["fixed"] or [0.0], 1e-5)
+        assert one["told"] == pytest.approx(alone["told"], rel=1e-4, abs=1e-6)
+
+
+def spoiled(folder: Path, size: int) -> tuple[dict[str, float], bool, int]:
+    """An update in which one group's advantage is infinite: on one rank alone, where there are two."""
+    world = join(size) if size > 1 else World()
+    config = make_config({"rollout_n": 2, "batch_size": 4, "max_response_length": 12})
+    learner = Learner(
+        load_policy(str(folder), device="cpu", dtype="fp32"), config, exact_sampler=True, world=world
+    )
+    before = {name: master.detach().clone() for name, master in learner.optimizer.masters.items()}
+    advantages = ADVANTAGES.clone()
+    advantages[2] = torch.inf
+    told = learner.update(on_policy(learner, make_batch(*GROUPS)), advantages, [[0, 1, 2, 3]], [1e-3])
+    same = all(torch.equal(before[name], now) for name, now in learner.optimizer.masters.items())
+    return {"bad": told["bad_batches"]}, same, learner.skipped_in_a_row
+
+
+def test_a_step_that_one_rank_spoils_is_left_out_on_all(tiny_llama: Path) -> None:
+    alone = spoiled(tiny_llama, 1)
+    assert alone == ({"bad": 1.0}, True, 1)
+    assert on_ranks(2, spoiled, tiny_llama, 2) == [alone, alone]
+
+
+def short_of_memory(folder: Path, size: int = 1) -> dict[str, Any]:
+    """The same update where the last rank has memory for one response at a time."""
+    logprobs, small = Policy.logprobs, os.environ.get("RANK") == str(size - 1)
+
+    def allocate(self: Policy, batch: Any, temperature: float) -> Any:
+        if small and torch.is_grad_enabled() and len(batch.lengths) > 1:
+            raise torch.OutOfMemoryError
+        return logprobs(self, batch, temperature)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Policy, "logprobs", allocate)
+        return update(folder, {}, "fp32", size)
+
+
+def test_memory_that_runs_out_on_one_rank_changes_nothing(tiny_llama: Path) -> None:
+    alone = update(tiny_llama, {}, "fp32")
+    for one in on_ranks(2, short_of_memory, tiny_llama, 2):
+        near(one["gradients"], alone["gradients"], 1e-5)
         assert one["told"] == pytest.approx(alone["told"], rel=1e-4, abs=1e-6)
 
 

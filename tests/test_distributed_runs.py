@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,31 @@ def test_the_launcher_tells_which_rank_died(tiny_llama: Path, tmp_path: Path) ->
         trainer(tiny_llama, tmp_path / "other", 2, engine=Mortal(2, signal.SIGTERM)).train(ROWS)
     assert list_checkpoints(tmp_path / "other" / "checkpoints")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.slow
+def test_ranks_stop_without_their_launcher(tiny_llama: Path, tmp_path: Path) -> None:
+    """A killed launcher leaves nobody who would end them."""
+    out, here = tmp_path / "run", Path(__file__)
+    code = (
+        "import sys; from pathlib import Path; from test_distributed_runs import ROWS, trainer; "
+        "trainer(Path(sys.argv[1]), Path(sys.argv[2]), 2, epochs=1000).train(ROWS)"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", code, tiny_llama, out], cwd=here.parent)
+    _until(lambda: (out / "metrics.jsonl").exists())
+    launcher.kill()
+    launcher.wait()
+    _until(lambda: manifest(out)["status"] != "running")
+    assert manifest(out)["status"] == "stopped"
+    assert list_checkpoints(out / "checkpoints")
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if happened():
+            return
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 @pytest.mark.slow

@@ -13,6 +13,9 @@ import atexit
 import contextlib
 import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,6 +69,7 @@ class World:
             with _together():
                 dist.init_process_group(backend, timeout=_WAIT)
             atexit.register(dist.destroy_process_group)
+            threading.Thread(target=_stop_without, args=(os.getppid(),), daemon=True).start()
         return cls(int(os.environ["RANK"]), size)
 
     @property
@@ -190,6 +194,13 @@ ALONE = World()
 def launched() -> bool:
     """Whether torch's launcher started this process, alone or with others."""
     return dist.is_torchelastic_launched()
+
+
+def _stop_without(launcher: int) -> None:
+    """Nobody would end the ranks of a launcher that was killed: they stop as at a signal."""
+    while os.getppid() == launcher:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def error_of(kind: str, message: str, where: str) -> errors.StatesetRLError:
