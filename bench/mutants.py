@@ -532,6 +532,27 @@ FAULTS = (
         "if self.gather(sums) is None:",
         "test_distributed.py",
     ),
+    Fault(
+        "a resumed run forgets that its reward worked",
+        "trainer.py",
+        "        self.scorer.ever_worked = self.state.reward_worked\n",
+        "",
+        "test_resume.py",
+    ),
+    Fault(
+        "weights compared as numbers, where 0.0 is -0.0",
+        "resume_proof/differences.py",
+        "torch.equal(_bits(one[name]), _bits(other[name]))",
+        "torch.equal(one[name], other[name])",
+        "test_resume_proof.py",
+    ),
+    Fault(
+        "a checkpoint counts as committed before it has its name",
+        "resume_proof/lives.py",
+        "self.points[-2::-1]",
+        "self.points[::-1]",
+        "test_resume_proof.py",
+    ),
     *(Fault(*fault) for fault in REWARD_FAULTS),
 )
 

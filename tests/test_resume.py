@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import torch
 from conftest import write_model
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from stateset.rl.checkpoint import load_checkpoint
 from stateset.rl.resume_proof.differences import differences
 from stateset.rl.trainer import GRPOTrainer
 
-QUICK, THOROUGH = 12, 300
+QUICK, THOROUGH = 10, 300
 EXAMPLES = THOROUGH if os.environ.get("STATESET_LONG") else QUICK
 ROWS: list[dict[str, Any]] = [
     {"id": str(i), "prompt": f"say {i}", "reply": "ABBA"[: 1 + i % 4], "pass_rate": i / 5} for i in range(5)
@@ -173,10 +173,25 @@ def _differences(model: Path, case: Case) -> list[str]:
         return list(differences(whole, cut))
 
 
+SELECTING = Case(  # everything that chooses prompts, across a call's end
+    {"rollout_n": 2, "batch_size": 2, "dynamic_sampling": True, "max_gen_batches": 2, "retire_pass_rate": 0.4,
+     "dtype": "bf16", "lora": True, "lora_rank": 2, "use_kl_loss": True, "warm_start": {"epochs": 1}},
+    (Stage(5, 2, 1.0), Stage(4, 2, 0.5)), held_out=False, stops=frozenset({3, 8}), save_every=2,
+)  # fmt: skip
+UPDATING = Case(  # several optimizer steps a batch, two models, a target
+    {"rollout_n": 2, "batch_size": 2, "mini_batch_size": 2, "ppo_epochs": 2, "adv_estimator": "gae",
+     "target_pass_rate": 0.5, "schedule": "cosine", "warmup_steps": 2, "weight_decay": 0.1, "eval_every": 1},
+    (Stage(5, 3, 1.0),), held_out=True, stops=frozenset({2, 5, 8}), save_every=3,
+)  # fmt: skip
+
+
 @given(case=cases())
+@example(case=SELECTING)
+@example(case=UPDATING)
 @settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
-)  # as drawn: making a failure smaller would take minutes
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip  # as drawn: making a failure smaller would take minutes
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(smallest: Path, case: Case) -> None:
     assert _differences(smallest, case) == []
 

@@ -21,11 +21,10 @@ from stateset.rl.errors import TrainingError
 from stateset.rl.policy.aliases import alias_file
 from stateset.rl.resume_proof.differences import differences, timed_out
 from stateset.rl.resume_proof.lives import Instant, Life, live, spans
-from stateset.rl.resume_proof.victim import FILES, LOG, ROTATION, SAVE
+from stateset.rl.resume_proof.victim import LOG
 from stateset.rl.tracking.read_runs import read_run
 
-_FURTHEST = 3  # points of a kind until the kill, at most
-_STANDS_STILL = (SAVE, ROTATION, FILES)  # file operations, too short to be met by chance
+_FURTHEST = 3  # points of a kind until the kill, at most, or half of those that the twin had
 
 
 @dataclass(slots=True)
@@ -89,21 +88,21 @@ class Instants:
         self._seconds, self._dice = seconds, random.Random(seed)
         self._kinds: Iterator[str] = cycle(self._dice.sample(sorted(seconds), len(seconds)))
         self._missed: Instant | None = None
+        self._exactly: dict[str, bool] = {}
 
     def missed(self, instant: Instant) -> None:
         """A run came to its end before this one, which is drawn again."""
         self._missed = instant
 
     def draw(self) -> Instant:
-        """One of the next kind: some time after a point, or, where files change, exactly at one."""
+        """One of the next kind: exactly at a point and some time after one, by turns."""
         if self._missed is not None:
             again, self._missed = self._missed, None
             return again
         kind, dice = next(self._kinds), self._dice
-        if kind in _STANDS_STILL and dice.random() < 0.5:
-            return Instant(kind, dice.randint(1, max(1, len(self._seconds[kind]) // 2)), None)
-        seconds = dice.random() * dice.choice(self._seconds[kind])
-        return Instant(kind, dice.randint(1, _FURTHEST), seconds)
+        seconds, self._exactly[kind] = self._seconds[kind], not self._exactly.get(kind)
+        number = dice.randint(1, max(_FURTHEST, len(seconds) // 2))
+        return Instant(kind, number, None if self._exactly[kind] else dice.random() * dice.choice(seconds))
 
 
 def prove(
