@@ -14,7 +14,7 @@ import re
 HIDDEN = "***"
 _SHORTEST = 8  # a shorter value is a word that texts hold anyway
 _NAME = re.compile(r"(?:^|[_.-])(?:api[_-]?key|key|token|secret|password|passwd|credentials?)$", re.I)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{8,}")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}")  # a word has no digit
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+@")
 
 

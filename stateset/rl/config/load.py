@@ -267,8 +267,8 @@ def _read_profile(name: object) -> dict[str, Entry]:
 
 def _parse_override(text: str) -> list[Entry]:
     path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise ConfigError(f"override `{text}` is not key=value; write for example `batch_size=8`.")
+    if not equals or not path.strip() or len(path) > _SHOWN:
+        raise ConfigError(f"override `{text[:_SHOWN]}` is not key=value; write for example `batch_size=8`.")
     try:
         return flatten({path.strip(): parse_scalar(value)}, _OVERRIDE)
     except (yaml.YAMLError, ValueError, ArithmeticError) as error:
@@ -293,9 +293,11 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value:
         return value
     path = folder / os.path.expanduser(value)
-    if key in _DATA_KEYS and value.partition("/")[0] == BUNDLED_TICKETS and not path.is_file():
+    if key in _DATA_KEYS and value.partition("/")[0] == BUNDLED_TICKETS and not os.path.isfile(path):
         return value
-    is_local = key in _PATH_KEYS or (key == "model" and path.is_dir())  # any other model name is a hub id
+    is_local = key in _PATH_KEYS or (
+        key == "model" and os.path.isdir(path)
+    )  # any other model name is a hub id
     return os.path.normpath(path) if is_local else value
 
 

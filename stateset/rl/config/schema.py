@@ -30,7 +30,9 @@ from stateset.rl.errors import ConfigError
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
-Address = Annotated[str, Field(pattern=r"^https?://[^/\s]")]
+Address = Annotated[
+    str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")
+]  # no password: it is written to the run
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Weight = Annotated[float, Field(ge=0, le=1000)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def read_rows(path: Path, label: str) -> Iterator[Row]:
         DataError: the file is missing, of an unknown format, not UTF-8, or broken as a whole.
         MissingExtraError: .parquet without pyarrow.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for what can be no name
         raise DataError(_missing(path))
     if path.suffix.lower() not in READERS:
         raise DataError(f"{path}: unknown format '{path.suffix}'; convert it to one of {', '.join(READERS)}.")
@@ -33,9 +34,9 @@ def read_rows(path: Path, label: str) -> Iterator[Row]:
 
 
 def _missing(path: Path) -> str:
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder; give a file in it ({', '.join(READERS)})."
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    names = [entry.name for entry in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     near = difflib.get_close_matches(path.name, names, 1)
     data_files = sorted(name for name in names if Path(name).suffix.lower() in READERS)
     if near:

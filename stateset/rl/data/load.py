@@ -84,7 +84,7 @@ def _tasks(rows: Iterable[Row], label: str) -> list[Task]:
 
 
 def _rows(source: Any, label: str) -> Iterator[Row]:
-    named = isinstance(source, str | os.PathLike) and not Path(source).is_file()
+    named = isinstance(source, str | os.PathLike) and not os.path.isfile(source)
     bundled = bundled_rows(os.fspath(source)) if named else None
     if bundled is not None:
         return (Row(value, f"{label}[{index}]") for index, value in enumerate(bundled))

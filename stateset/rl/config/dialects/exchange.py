@@ -70,12 +70,16 @@ class Reader:
 
         With `key`, ours of the same unit, an override of that counts in its place.
         """
-        forced = self.fixed.get(key)
-        value = forced if isinstance(forced, int) and forced > 0 else self.get(path)
+        value = self.forced(key) or self.get(path)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _HUGE:
             return value
         self.refuse(path, "is not a whole number above zero.")
         return 1
+
+    def forced(self, key: str) -> int | None:
+        """What an override says of a whole number of ours; what is none is refused elsewhere."""
+        value = self.fixed.get(key)
+        return value if type(value) is int and 0 < value <= _HUGE else None
 
     def group_size(self, path: str) -> int:
         """Responses to a prompt: an override's if there is one; 1 makes no groups."""

@@ -99,7 +99,7 @@ def _read_loss(reader: Reader) -> None:
     low = high = float(reader.number("actor.eps_clip"))
     if reader.has("actor.eps_clip_low_high"):
         pair = reader.get("actor.eps_clip_low_high")
-        if not isinstance(pair, list) or len(pair) != 2:
+        if not isinstance(pair, list) or [type(each) in (int, float) for each in pair] != [True, True]:
             reader.refuse("actor.eps_clip_low_high", "is not two numbers.")
             return
         low, high = map(float, pair)

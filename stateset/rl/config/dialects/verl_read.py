@@ -68,8 +68,8 @@ def _read_schedule(reader: Reader, n: int) -> None:
 def _read_warm_up(reader: Reader, n: int) -> None:
     steps, ratio = f"{OPTIM}.lr_warmup_steps", f"{OPTIM}.lr_warmup_steps_ratio"
     prompts = reader.count("data.train_batch_size", "batch_size")
-    size = reader.fixed.get("mini_batch_size") or reader.count(MINI) * n
-    together = int(size) * int(reader.fixed.get("gradient_accumulation_steps") or 1)
+    size = reader.forced("mini_batch_size") or reader.count(MINI) * n
+    together = size * (reader.forced("gradient_accumulation_steps") or 1)
     updates = reader.count(f"{ACTOR}.ppo_epochs", "ppo_epochs") * -(-prompts * n // together)
     if reader.has(steps) and reader.number(steps) > 0:
         reader.put("warmup_steps", reader.count(steps) * updates, steps)

@@ -61,7 +61,7 @@ def import_zendesk(files: Sequence[Path]) -> Imported:
 
 
 def _is_user(value: Mapping[str, Any]) -> bool:
-    return value.get("role") in _ROLES and "comments" not in value and "status" not in value
+    return text_of(value.get("role")) in _ROLES and "comments" not in value and "status" not in value
 
 
 def _thread(document: Document, users: Users, counts: Counter[str]) -> Thread:
