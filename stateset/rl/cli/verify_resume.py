@@ -22,7 +22,7 @@ def verify_resume(
     words: project.Words = None,
     config_file: project.ConfigFile = None,
     profile: project.Profile = None,
-    kills: Annotated[int, typer.Option(min=1, help="How often the run is killed.")] = 7,
+    kills: Annotated[int, typer.Option(min=1, help="How often the run is killed.")] = 10,
     steps: Annotated[int, typer.Option(min=2, help="Training steps of the run.")] = 6,
     seed: Annotated[int, typer.Option(help="Of the instants.")] = 0,
     out: Annotated[
@@ -30,7 +30,7 @@ def verify_resume(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Prove that a killed run resumes exactly: with your project, or without FILE a tiny one of a minute."""
+    """Prove that a killed run resumes exactly: with your project, or without FILE a tiny one."""
     folder = _folder(out)
     config = _short(_config(words, config_file, profile, folder), steps)
     from stateset.rl.resume_proof.kills import prove
