@@ -272,3 +272,23 @@ def test_config_explain_refuses_a_bomb_in_one_line(
     out, err = capsys.readouterr()
     assert (ended.value.code, out) == (2, "")
     assert err == "error: run.yaml:2: aliases are not supported. Correct the YAML there.\n"
+
+
+DEEP = "[" * 100_000
+
+
+def test_hostile_json_of_other_kinds_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/manifest.json").write_text(DEEP)
+    (tmp_path / "job.json").write_text(DEEP)
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}')
+    for command in (("runs", "show", "run"), ("import", "openai-rft", "job.json", "rows.jsonl")):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        err = capsys.readouterr().err
+        assert ended.value.code in (1, 2)
+        assert "manifest.json" in err or "job.json" in err
+        assert "unexpected" not in err

@@ -154,7 +154,7 @@ def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, known: Mapping[i
 def _read(manifest: Path) -> dict[str, Any]:
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{manifest}: no manifest ({error}); make one with `stateset-rl data prepare`."
         ) from error

@@ -114,7 +114,7 @@ def read_job(path: Path, base_learning_rate: float) -> Job:
     """
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
     job = job if isinstance(job, Mapping) else {}
     method = _part(_part(job, "method") or job, "reinforcement") or job

@@ -80,7 +80,7 @@ def find_origin(model: Model) -> Origin:
     file = run / "config.resolved.yaml"
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{file} cannot be read ({error}): restore it") from error
     if not isinstance(settings, dict) or not {"model", "max_response_length"} <= settings.keys():
         raise DataError(f"{file} is damaged: it names no `model` or no `max_response_length`; restore it")

@@ -52,7 +52,7 @@ def require_fit(file: Path, model: str | None, rubric: str) -> Mapping[str, Any]
 def _read(file: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RewardError(f"{file} cannot be read as a calibration ({error}). {_ADVICE}") from error
     if not isinstance(record, Mapping):
         raise RewardError(f"{file} is no calibration: it holds no JSON object. {_ADVICE}")

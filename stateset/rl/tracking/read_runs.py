@@ -111,7 +111,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} holds no run (no manifest.json): `stateset-rl runs` lists those there are"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is damaged ({error}): restore it from a copy of the run") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("status"), str):
         raise DataError(f"{file} is damaged (it has no status): restore it from a copy of the run")
