@@ -98,6 +98,20 @@ def test_a_spot_notice_counts_as_sigterm(tmp_path: Path, monkeypatch: pytest.Mon
     assert stop.number == signal.SIGTERM
 
 
+def test_a_run_says_that_its_machine_goes_away(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notice, run = tmp_path / "notice", tmp_path / "run"
+    monkeypatch.setenv(NOTICE, str(notice))
+    monkeypatch.setattr("stateset.rl.signals.LOOK_SECONDS", 0.0)
+    one = trainer(tiny_llama, run, on_step=lambda metrics: notice.touch())
+    with pytest.raises(StoppedError, match="go on with") as caught:
+        one.train(ROWS)
+    assert caught.value.exit_code == 143
+    assert str(notice) in lines(run / "events.jsonl")[-1]["message"]
+    assert list_checkpoints(run / "checkpoints")
+
+
 def test_listeners_hear_whether_there_is_progress() -> None:
     heard: list[bool] = []
     with listening(heard.append):
@@ -269,6 +283,7 @@ def test_time_that_is_up_in_a_step_drops_it(
     assert [line["step"] for line in lines(run / "metrics.jsonl")] == [1]
     assert (one.state.step, one.state.optimizer_steps) == (1, 1)
     assert counted[0] == 13
+    assert "the time is up" in lines(run / "events.jsonl")[-1]["message"]
     assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step_00001"]
 
 

@@ -86,7 +86,8 @@ class Course:
                 self._take(step)
                 taken = True
             except StopNow:  # dropped; what asked for it is heeded above
-                continue
+                if self.stop.number is None:
+                    self._tell("the time is up (max_minutes, max_cost): the step under way was dropped")
 
     def _look(self) -> None:
         """Heed what asks for a stop; each of several ranks heeds what any of them is asked."""
@@ -130,9 +131,14 @@ class Course:
         state.eval_hash, state.evaluated_step = self._eval_hash, state.step
 
     def _save_and_stop(self) -> None:
+        if self.stop.noticed:
+            self._tell(f"this machine will be taken away: {self.stop.noticed} is there")
         self.keeper.save_checkpoint()
         if self.stop.number is not None:
             raise self.keeper.stopped(self.stop.number)
+
+    def _tell(self, what: str) -> None:
+        self.keeper.recorder.notice(self.keeper.state.step, what)
 
     @property
     def _eval_hash(self) -> str:

@@ -47,12 +47,14 @@ class StopRequest:
 
     Attributes:
         number: the signal that asked.
+        noticed: the file that stood for it, empty for a real one.
         late: the limit has passed.
         held: work is under way that must come to its end.
     """
 
     def __init__(self, limit_seconds: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self.number: int | None = None
+        self.noticed = ""
         self.late = self.held = False
         self._clock, self._deadline = clock, clock() + limit_seconds
         self._notice, self._next_look = os.environ.get(NOTICE), -math.inf
@@ -84,7 +86,7 @@ class StopRequest:
         if self._notice and self.number is None and now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             if os.path.exists(self._notice):
-                self.number = signal.SIGTERM
+                self.number, self.noticed = signal.SIGTERM, self._notice
         self.late = self.late or now >= self._deadline
         return self.number is not None or self.late
 
