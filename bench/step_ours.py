@@ -54,17 +54,15 @@ def measured(metrics) -> None:
 
 
 with tempfile.TemporaryDirectory() as folder:
-    loading = {"device": "cpu", "dtype": "bf16"}
-    if cell.lora:
-        loading |= {"lora": True, "lora_rank": cell.lora, "lora_alpha": 2 * cell.lora}
+    adapter = {"lora": True, "lora_rank": cell.lora, "lora_alpha": 2 * cell.lora} if cell.lora else {}
+    policy = load_configured(given.model, make_config({"device": "cpu", "dtype": "bf16", **adapter}))
     kl = {"use_kl_loss": True, "kl_loss_coef": cell.beta} if cell.beta else {}
     config = make_config(
         {
-            **loading, **kl, **SETTINGS["ours"], "batch_size": cell.prompts, "rollout_n": cell.group,
+            **kl, **SETTINGS["ours"], "batch_size": cell.prompts, "rollout_n": cell.group,
             "max_response_length": cell.new_tokens, "save_every": 10**6, "output_dir": f"{folder}/run",
         }
     )  # fmt: skip
-    policy = load_configured(given.model, config)
     policy.stop_ids = frozenset()  # every response has exactly --new-tokens tokens
     rows = prompts(policy.tokenizer, cell.prompt_tokens, cell.prompts * (given.steps + 1))
     trainer = GRPOTrainer(Model(policy), lambda response: reward(response), config, on_step=measured)
