@@ -616,6 +616,20 @@ FAULTS = (
         "self.points[::-1]",
         "test_resume_proof.py",
     ),
+    Fault(
+        "success is not corrected for its judge",
+        "evaluation/improvement.py",
+        "if metric == SUCCESS and record.judge_errors is not None:",
+        "if False:",
+        "test_improvement.py",
+    ),
+    Fault(
+        "later rows may belong to the frozen test set",
+        "data/preparation.py",
+        "held = find_frozen(good, frozen) if frozen else {}",
+        "held: dict[int, str] = {}",
+        "test_data_prepare.py",
+    ),
     *(Fault(*fault) for fault in REWARD_FAULTS),
 )
 
