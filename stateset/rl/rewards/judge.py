@@ -121,20 +121,7 @@ class Judge:
             ConfigError: no model, or a setting that is no sampling parameter.
             MissingExtraError: the `openai` package is not installed.
         """
-        given = dict(settings)
-        if unknown := set(given) - {"model", *SAMPLING}:
-            raise ConfigError(f"a judge takes no {', '.join(sorted(unknown))}: use {', '.join(SAMPLING)}")
-        order = {
-            "model": self.model or given.pop("model", None),
-            "messages": [dict(message) for message in messages],
-            "response_format": {
-                "type": "json_schema", "json_schema": {"name": "grade", "strict": True, "schema": schema},
-            },
-            "max_completion_tokens": given.pop("max_completions_tokens", None) or self.max_output_tokens,
-            **{name: value for name, value in given.items() if name != "model" and value is not None},
-        }  # fmt: skip
-        if not order["model"]:
-            raise ConfigError("the judge has no model: give Judge(model=...)")
+        order = self._order(messages, schema, settings)
         said = json.dumps([self.base_url, order])
         said = said.replace(nonce, "") if nonce else said
         question = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -151,6 +138,26 @@ class Judge:
         found = _read(answer, read)
         self._ledger.remember(question, answer)
         return found
+
+    def _order(
+        self, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The call's arguments."""
+        given = dict(settings)
+        if unknown := set(given) - {"model", *SAMPLING}:
+            raise ConfigError(f"a judge takes no {', '.join(sorted(unknown))}: use {', '.join(SAMPLING)}")
+        order = {
+            "model": self.model or given.pop("model", None),
+            "messages": [dict(message) for message in messages],
+            "response_format": {
+                "type": "json_schema", "json_schema": {"name": "grade", "strict": True, "schema": schema},
+            },
+            "max_completion_tokens": given.pop("max_completions_tokens", None) or self.max_output_tokens,
+            **{name: value for name, value in given.items() if name != "model" and value is not None},
+        }  # fmt: skip
+        if not order["model"]:
+            raise ConfigError("the judge has no model: give Judge(model=...)")
+        return order
 
     async def _in_turn(self, order: Mapping[str, Any]) -> str:
         """Asks where there is a turn; until one answer has kept to its limit, one call at a time."""
