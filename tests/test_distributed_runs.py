@@ -112,6 +112,21 @@ def test_resume_on_other_ranks_keeps_the_order(tiny_llama: Path, alone: Path, tm
         assert mine["reward"] == pytest.approx(other["reward"], rel=1e-3, abs=1e-5)
 
 
+def imitate(folder: Path, out: Path, size: int) -> None:
+    """Three supervised steps, the last of two replies, then one of GRPO."""
+    rows = [row | {"reply": f"see {row['place']}"} for row in ROWS]
+    warm = {"batch_size": 3, "learning_rate": 1e-2}
+    trainer(folder, out, size, warm_start=warm, max_steps=1).train(rows)
+
+
+def test_a_warm_start_is_the_same_on_several_ranks(tiny_llama: Path, tmp_path: Path) -> None:
+    imitate(tiny_llama, tmp_path / "alone", 1)
+    assert on_ranks(3, imitate, tiny_llama, tmp_path / "run", 3) == [None] * 3
+    for name in ("warm_start.jsonl", "metrics.jsonl"):
+        for mine, other in zip(lines(tmp_path / "run" / name), lines(tmp_path / "alone" / name), strict=True):
+            assert numbers(mine) == pytest.approx(numbers(other), rel=1e-3, abs=1e-5, nan_ok=True)
+
+
 def test_an_error_of_one_rank_ends_all_with_it(tiny_llama: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     found = train_on(2, tiny_llama, out, {"reward": fails_on_two, "reward_check": False})
