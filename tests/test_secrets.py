@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,28 @@ def test_an_exception_in_the_callers_own_code_is_recorded_without_the_key(
         trainer.train([{"prompt": "a"}])
     assert files_with_the_key(tmp_path) == []
     assert "'x-key': ***" in json.loads((tmp_path / "run/manifest.json").read_text())["error"]
+
+
+class RaisesInARank:
+    """A trainer whose call fails with the key in its message."""
+
+    def train(self) -> None:
+        raise RuntimeError(f"no access with {CANARY}")
+
+
+def test_a_rank_that_fails_shows_its_traceback_without_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from stateset.rl.launch import repeat
+
+    monkeypatch.setenv("SHOP_API_KEY", CANARY)
+    file = tmp_path / "call"
+    file.write_bytes(pickle.dumps((RaisesInARank(), {})))
+    with pytest.raises(SystemExit):
+        repeat(str(file))
+    err = capsys.readouterr().err
+    assert "RuntimeError: no access with ***" in err
+    assert CANARY not in err
 
 
 def test_config_explain_hides_a_token_of_another_projects_file(tmp_path: Path, capsys) -> None:

@@ -32,6 +32,7 @@ from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, LostRankError, StatesetRLError, StoppedError
 from stateset.rl.policy.distributed import error_of, launched
 from stateset.rl.policy.load import load_policy
+from stateset.rl.redact import redact
 from stateset.rl.rewards.process import pack
 from stateset.rl.rollout.model import Model
 from stateset.rl.tracking.read_runs import read_run
@@ -115,7 +116,7 @@ def repeat(file: str) -> NoReturn:
         get_error_handler().record_exception(error)
         sys.exit(error.exit_code)
     except Exception as error:
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
         get_error_handler().record_exception(error)
         sys.exit(1)
     sys.exit(0)
