@@ -528,7 +528,7 @@ FAULTS = (
         "an evaluation that was cut off counts as done",
         "course.py",
         "        self.keeper.evaluate(self.held_out, self.scorer)\n",
-        "        state.eval_hash = self._eval_hash\n"
+        "        state.eval_hash, state.evaluated_step = self._eval_hash, state.step\n"
         "        self.keeper.evaluate(self.held_out, self.scorer)\n",
         "test_stop.py",
     ),

@@ -154,9 +154,10 @@ PLACES: dict[str, tuple[Any, str, int, Callable[..., bool], str]] = {
     "micro-batch": (Policy, "logprobs", 3, training, "step_00001"),
     "optimizer step": (PolicyOptimizer, "step", 2, always, "step_00002"),
 }
+COMMON = {"eval_every": 2, "schedule": "linear"}  # the rate shows which optimizer steps were counted
 SEVERAL = {"ppo_epochs": 2, "mini_batch_size": 4}
 MORE: dict[str, tuple[Any, str, int, Callable[..., bool], str]] = {
-    "before the first of several optimizer steps": (Policy, "logprobs", 5, training, "step_00003"),
+    "before the first of several optimizer steps": (Policy, "logprobs", 1, training, "step_00001"),
     "between several optimizer steps": (PolicyOptimizer, "step", 6, always, "step_00002"),
 }
 
@@ -167,7 +168,7 @@ def whole(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     found = {}
     for name, settings in (("one", {}), ("several", SEVERAL)):
         found[name] = tmp_path_factory.mktemp(name) / "run"
-        trainer(tiny_llama, found[name], eval_every=2, **settings).train(ROWS, eval_dataset=HELD_OUT)
+        trainer(tiny_llama, found[name], **COMMON, **settings).train(ROWS, eval_dataset=HELD_OUT)
     return found
 
 
@@ -176,7 +177,7 @@ def test_wherever_it_is_stopped_it_goes_on_bit_for_bit(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Path], place: str
 ) -> None:
     owner, name, number, counts, expected = (PLACES | MORE)[place]
-    settings = {"eval_every": 2, **(SEVERAL if place in MORE else {})}
+    settings = {**COMMON, **(SEVERAL if place in MORE else {})}
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, At(getattr(owner, name), number, counts))
