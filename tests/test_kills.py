@@ -42,7 +42,7 @@ def test_twenty_five_kills_lose_nothing(tmp_path: Path, overrides: tuple[str, ..
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not LONG, reason="STATESET_LONG=1: half an hour")
+@pytest.mark.skipif(not LONG, reason="STATESET_LONG=1: minutes")
 def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     verdict = killed(tmp_path, 200)
     print(f"200 kills: {dict(verdict.kills)}, {verdict.runs} runs")
