@@ -67,3 +67,22 @@ def test_nothing_between_keywords_makes_prose_of_them(between: str) -> None:
         for answer in ticket["useless"]:
             words = [word.strip(",.!?") for word in answer.split()]
             assert service("", between.join(words), context) < median, words
+
+
+STUFFED = (
+    "I've refunded your order, we've replaced your order, I've credited your order. "
+    "Sorry for your order, thanks for your order, glad to help."
+)
+
+
+@pytest.mark.parametrize(("reward", "tickets"), [(service, 7), (satisfaction, 10), (evaluated, 7)])
+def test_what_docs_reward_design_says_of_a_text_by_someone_who_has_read_the_word_lists(
+    reward: Callable[[str, str, dict[str, Any]], float], tickets: int
+) -> None:
+    """A limit of these rewards, not a wish: when one is repaired, the page and these numbers change."""
+    median = statistics.median(scores("useful", reward))
+    found = [
+        reward(t["prompt"], STUFFED, {"messages": [{"role": "user", "content": t["prompt"]}], **t})
+        for t in ({"prompt": t["prompt"], "policy": t["policy"]} for t in TICKETS)
+    ]
+    assert sum(value > median for value in found) == tickets

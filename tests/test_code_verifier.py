@@ -42,6 +42,8 @@ def verify() -> CodeVerifier:
 def test_right_programs(verify: CodeVerifier) -> None:
     assert verify("", RIGHT, ROW)
     assert verify("", "def largest(items):\n    return sorted(items)[-1] if items else None", ROW)
+    for fence in ("python", "python3", "py", "Python", ""):
+        assert verify("", RIGHT.replace("```python", f"```{fence}"), ROW), fence
     floats = {"entry": "f", "tests": [{"args": [0.1], "expected": 0.3}]}
     assert not verify("", "def f(x): return x + 0.2", floats)
     assert CodeVerifier(tolerance=1e-9)("", "def f(x): return x + 0.2", floats)

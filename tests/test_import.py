@@ -210,3 +210,21 @@ def test_a_column_that_the_whole_response_is_compared_with_is_the_answer(tmp_pat
     bring(tmp_path, job(load("string_check")))
     [task] = load_tasks(str(tmp_path / "new/train.jsonl"))
     assert task.answer == "Paris", "so that `reward check` has probes"
+
+
+def test_a_row_that_ends_with_an_answer_is_named(tmp_path: Path) -> None:
+    answered = ROW | {"messages": [*ROW["messages"], {"role": "assistant", "content": "In Paris."}]}  # type: ignore[misc]
+    with pytest.raises(DataError, match=r"train\.jsonl:1: .*ends with an assistant's"):
+        bring(tmp_path, job(load("string_check")), [answered])
+
+
+def test_what_a_job_says_stays_in_the_comments_of_its_project(tmp_path: Path) -> None:
+    bring(tmp_path, job(load("string_check"), model="gpt\nmodel: evil"))
+    lines = (tmp_path / "new" / "project.yaml").read_text().splitlines()
+    assert not [line for line in lines if line.startswith("model: evil")]
+    load_config(tmp_path / "new" / "project.yaml")
+
+
+def test_a_container_is_told(tmp_path: Path) -> None:
+    given = load("python_fuzzy") | {"image_tag": "2026-01-01"}
+    assert "image_tag: there is no container" in bring(tmp_path, job(given)).stderr

@@ -47,6 +47,17 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_pause", lambda number, asked: 0.0)
 
 
+def test_another_endpoint_of_the_environment_is_another_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for value in (0.1, 0.9):
+        with serving(lambda number, order, value=value: json.dumps({"result": value})) as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            found += ask(Judge(model="m", api_key="k", ledger=tmp_path / "judge.sqlite"), "one")
+    assert [given["result"] for given in found] == [0.1, 0.9]
+
+
 def test_a_question_is_asked_once_and_paid_once(tmp_path: Path) -> None:
     with serving(lambda number, order: GOOD) as server:
         asked = judge(server, tmp_path, price=(1.0, 2.0))

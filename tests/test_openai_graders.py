@@ -241,6 +241,26 @@ def test_malformed_graders_say_where(change: dict[str, Any], said: str) -> None:
         openai_grader(load("string_check") | change)
 
 
+@pytest.mark.parametrize("tokens", [-100_000, 0, "9", 1.5, True])
+def test_a_limit_of_tokens_is_a_whole_number(tokens: Any, tmp_path: Path) -> None:
+    given = load("score_model") | {"sampling_params": {"max_completions_tokens": tokens}}
+    with pytest.raises(ConfigError, match=r"max_completions_tokens is .*whole number above 0"):
+        openai_grader(given, judge=Judge(ledger=tmp_path / "j.sqlite"))
+
+
+def test_a_message_may_come_in_parts(tmp_path: Path) -> None:
+    parts = [
+        {"type": "input_text", "text": "Reference: {{ item.reference_answer }}. "},
+        "Answer: {{sample.output_text}}",
+    ]
+    with serving(lambda number, order: answer(1.0)) as server:
+        judge = Judge(base_url=server.url, api_key="k", ledger=tmp_path / "j.sqlite")
+        given = load("score_model") | {"input": [{"role": "user", "content": parts}]}
+        grade(openai_grader(given, judge=judge), "0.9", reference_answer=1.0)
+        [order] = server.orders
+    assert order["messages"] == [{"role": "user", "content": "Reference: 1.0. Answer: 0.9"}]
+
+
 @pytest.mark.parametrize("change", [{"labels": ["a", {}]}, {"labels": [["a"]]}, {"passing_labels": [3]}])
 def test_labels_are_texts(change: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has a label that is no text"):

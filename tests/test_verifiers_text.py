@@ -80,6 +80,15 @@ def test_json_schemas() -> None:
     assert judge(JsonSchema(), '{"n": 3}', schema=SCHEMA)
     for wrong in ('{"n": "3"}', "{}", "n = 3", "", "[" * 10_000, '```json\n{"n": 3}\n```'):
         assert not judge(JsonSchema(SCHEMA), wrong)
+    small = {"type": "object", "properties": {"refund": {"type": "number", "minimum": 0, "maximum": 50}}}
+    for refund, right in {
+        "50": True,
+        "60": False,
+        "NaN": False,
+        "Infinity": False,
+        "-Infinity": False,
+    }.items():
+        assert judge(JsonSchema(small), f'{{"refund": {refund}}}') is right, "NaN is within all bounds"
     assert judge(JsonSchema(SCHEMA), '{"m": 1, "n": 3}', '{"n": 3, "m": 1}')
     assert not judge(JsonSchema(SCHEMA), '{"n": 4}', '{"n": 3}')
     with pytest.raises(DataError, match="the schema is wrong"):

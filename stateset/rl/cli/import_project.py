@@ -105,6 +105,6 @@ def _reward(job: str, modules: Mapping[str, str], asks_models: bool) -> str:
 def _project(job: str, settings: Mapping[str, Any], remarks: list[str]) -> str:
     import yaml
 
-    notes = "".join(f"# - {remark}\n" for remark in remarks)
+    notes = "".join(f"# - {' '.join(remark.split())}\n" for remark in remarks)
     head = f"# From {job}." + (" What differs:\n" + notes if remarks else "\n")
     return head + yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)

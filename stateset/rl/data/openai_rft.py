@@ -176,6 +176,8 @@ def _about(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[st
     text = json.dumps(grader)
     if "pass_threshold" in text:
         remarks.append("pass_threshold: grades train as they are; there as here it only counts passes")
+    if '"image_tag"' in text:
+        remarks.append("image_tag: there is no container; install what the python grader imports")
     if "output_tools" in text:
         remarks.append("sample.output_tools: responses are text, without tool calls, so such grades are 0")
     if "output_audio" in text:
@@ -216,7 +218,10 @@ def _prompt(row: Any) -> list[dict[str, str]]:
     messages = row.get("messages") if isinstance(row, Mapping) else None
     if not isinstance(messages, list) or not messages:
         raise DataError("no `messages`: a row of a fine-tuning file has a list of them")
-    return [_message(message, index) for index, message in enumerate(messages)]
+    found = [_message(message, index) for index, message in enumerate(messages)]
+    if found[-1]["role"] == "assistant":
+        raise DataError("`messages` ends with an assistant's: the last one is what the model answers")
+    return found
 
 
 def _message(message: Any, index: int) -> dict[str, str]:

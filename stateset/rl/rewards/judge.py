@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import math
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +123,7 @@ class Judge:
             MissingExtraError: the `openai` package is not installed.
         """
         order = self._order(messages, schema, settings)
-        said = json.dumps([self.base_url, order])
+        said = json.dumps([self.base_url or os.environ.get("OPENAI_BASE_URL"), order])
         said = said.replace(nonce, "") if nonce else said
         question = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         if not self.remembers:

@@ -245,6 +245,11 @@ def _asking(
         raise ConfigError(
             f"{where}.sampling_params has {', '.join(sorted(unknown))}: {', '.join(SAMPLING)} go"
         )
+    most = sampling.get("max_completions_tokens")
+    if most is not None and (type(most) is not int or most < 1):
+        raise ConfigError(
+            f"{where}.sampling_params.max_completions_tokens is {most!r}: give a whole number above 0"
+        )
     settings = {"model": _field(grader, "model", str, where), **sampling}
     step = _object(description={"type": "string"}, conclusion={"type": "string"})
     schema = _object(steps={"type": "array", "items": step}, result=dict(result))
@@ -274,12 +279,14 @@ def _python(function: Callable[[Any, Any], float]) -> Grade:
 
 
 def _content(message: Mapping[str, Any], where: str) -> Template:
+    """A text, or texts in parts, each as it is or under `text`."""
     content = message.get("content")
-    if isinstance(content, Mapping):
-        content = content.get("text")
-    if not isinstance(content, str):
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    found = [text for text in texts if isinstance(text, str)]
+    if not found or len(found) < len(texts):
         raise ConfigError(f"{where}.input has a message whose content is no text")
-    return Template(content)
+    return Template("".join(found))
 
 
 def _template(grader: Mapping[str, Any], name: str, where: str) -> Template:

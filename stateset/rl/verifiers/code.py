@@ -16,7 +16,7 @@ from stateset.rl.verifiers.sandbox.probes import self_test
 from stateset.rl.verifiers.sandbox.unsafe import UnsafeLocal
 from stateset.rl.verifiers.verifier import Verifier
 
-_BLOCK = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
+_BLOCK = re.compile(r"```[ \t]*(?:python3?|py3?)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _order = random.SystemRandom()
 
 

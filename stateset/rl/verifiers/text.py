@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from stateset.rl.errors import ConfigError, DataError, MissingExtraError
 from stateset.rl.verifiers.sandbox.executor import Request
@@ -113,7 +113,7 @@ class JsonSchema(Verifier):
         if not isinstance(schema, Mapping):
             raise DataError("a row has no `schema`, and the verifier was given none")
         try:
-            found = json.loads(answer)
+            found = json.loads(answer, parse_constant=_no_json)
         except (ValueError, RecursionError):
             return False
         try:
@@ -211,6 +211,11 @@ class Contains(Verifier):
 def _holds(text: str, word: str) -> bool:
     plain, wanted = (" ".join(part.casefold().split()) for part in (text, word))
     return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", plain) is not None
+
+
+def _no_json(name: str) -> NoReturn:
+    """NaN and Infinity, which Python reads and JSON has not: NaN is within all bounds of a schema."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _right(context: Mapping[str, Any]) -> str:
