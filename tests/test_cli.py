@@ -133,7 +133,11 @@ def test_resume_goes_on_from_the_runs_own_settings(inside: Project, capsys, monk
     assert metrics.read_text().startswith(before)
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [1, 2, 3]
     assert "never acts" not in second.err  # the record holds clip_ratio, nobody chose it
-    third = call(capsys, "train", "--resume", "shop/runs/resumed", "max_steps=4", "clip_ratio=0.1")
+    again = ("train", "--resume", "shop/runs/resumed", "max_steps=4", "clip_ratio=0.1")
+    refused = call(capsys, *again)
+    assert refused.code == 1
+    assert "--allow-change clip_ratio" in refused.err
+    third = call(capsys, *again, "--allow-change", "clip_ratio")
     assert "clip_ratio never acts" in third.err
     refused = call(capsys, "train", "shop/project.yaml", "--resume", "shop/runs/resumed")
     assert (refused.code, refused.out) == (2, "")

@@ -168,7 +168,7 @@ class Config(BaseModel):
     epochs: Count = Field(1, description="Passes over the training rows.")
     max_steps: PositiveInt | None = Field(None, description="Ends training after so many steps; null: never.")
     max_minutes: PositiveFloat | None = Field(
-        None, description="Ends training after so many minutes; a step under way is dropped. null: never."
+        None, description="Ends training after so many minutes, without the step under way; null: never."
     )
     max_cost: PositiveFloat | None = Field(
         None,
