@@ -24,6 +24,8 @@ import stateset.rl.rollout.native as native
 from stateset.rl.checkpoint_files import damage, list_checkpoints
 from stateset.rl.cli import main
 from stateset.rl.errors import StoppedError
+from stateset.rl.keeper import Keeper
+from stateset.rl.policy.distributed import World
 from stateset.rl.policy.optimizer import PolicyOptimizer
 from stateset.rl.policy.policy import Policy
 from stateset.rl.pulse import beat, listening
@@ -394,3 +396,41 @@ def test_sigterm_at_any_instant_leaves_a_whole_checkpoint(project: Path, tmp_pat
     for other in tmp_path.glob("done-*"):
         for file in ("metrics.jsonl", "eval/summary.jsonl", "model/model.safetensors"):
             assert (other / file).read_bytes() == (run / file).read_bytes(), (other, file, names)
+
+
+def test_a_signal_while_ranks_agree_is_heeded_at_the_next_look(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange has this rank's answer already when the signal comes."""
+    looks = 0
+
+    def exchange(self: World, *values: float) -> tuple[float, ...]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            kill()
+        return values
+
+    monkeypatch.setattr(World, "largest", exchange)
+    with pytest.raises(StoppedError) as caught:
+        trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    assert caught.value.exit_code == 143
+    assert looks == 3
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["step_00001"]
+
+
+def test_what_another_rank_heard_is_no_first_signal_of_this_one(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher's signal reaches the ranks one after another; a later one must not break off the saving."""
+    monkeypatch.setattr(World, "largest", lambda self, *values: (float(signal.SIGTERM), values[1]))
+    save = Keeper.save_checkpoint
+
+    def hear_and_save(self: Keeper) -> None:
+        kill()
+        save(self)
+
+    monkeypatch.setattr(Keeper, "save_checkpoint", hear_and_save)
+    with pytest.raises(StoppedError, match="go on with"):
+        trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    assert list_checkpoints(tmp_path / "run" / "checkpoints")

@@ -66,16 +66,16 @@ class Course:
         try:
             warm_start(self.examples, self.keeper, self.stop)
         except StopNow:
-            self._save_and_stop()
+            self._save_and_stop(self.stop.number)
         return bool(state.warm_start)
 
     def _take_steps(self, step: Callable[[], None]) -> None:
         state, save_every, taken = self.keeper.state, self.keeper.config.save_every, False
         while True:
-            self._look()
-            last = self._done() or self.stop.late
-            if self.stop.number is not None and (not self._done() or self._to_evaluate(last=True)):
-                self._save_and_stop()
+            asked, late = self._look()
+            last = self._done() or late
+            if asked is not None and (not self._done() or self._to_evaluate(last=True)):
+                self._save_and_stop(asked)
             try:
                 if self._to_evaluate(last):
                     self._evaluate()
@@ -89,12 +89,14 @@ class Course:
                 if self.stop.number is None:
                     self._tell("the time is up (max_minutes, max_cost): the step under way was dropped")
 
-    def _look(self) -> None:
-        """Heed what asks for a stop; each of several ranks heeds what any of them is asked."""
-        stop = self.stop
-        stop.look()
-        number, late = self.keeper.learner.world.largest(stop.number or 0, stop.late)
-        stop.number, stop.late = int(number) or None, bool(late)
+    def _look(self) -> tuple[int | None, bool]:
+        """The signal that asks for a stop, and whether the time is up, as all ranks agree.
+
+        What a rank hears while they agree is not lost: it asks for it at the next look.
+        """
+        self.stop.look()
+        number, late = self.keeper.learner.world.largest(self.stop.number or 0, self.stop.late)
+        return int(number) or None, bool(late)
 
     def _take(self, step: Callable[[], None]) -> None:
         """One step, whole or not at all."""
@@ -130,12 +132,12 @@ class Course:
         self.keeper.evaluate(self.held_out, self.scorer)
         state.eval_hash, state.evaluated_step = self._eval_hash, state.step
 
-    def _save_and_stop(self) -> None:
+    def _save_and_stop(self, number: int | None) -> None:
         if self.stop.noticed:
             self._tell(f"this machine will be taken away: {self.stop.noticed} is there")
         self.keeper.save_checkpoint()
-        if self.stop.number is not None:
-            raise self.keeper.stopped(self.stop.number)
+        if number is not None:
+            raise self.keeper.stopped(number)
 
     def _tell(self, what: str) -> None:
         self.keeper.recorder.notice(self.keeper.state.step, what)
