@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -345,7 +346,10 @@ class Training:
 
     def begun(self) -> bool:
         """Whether it handles SIGTERM, by the mask that the kernel has, or is over already."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
         caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
         return "Z (zombie)" in status or bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
@@ -376,7 +380,8 @@ def test_sigterm_at_any_instant_leaves_a_whole_checkpoint(project: Path, tmp_pat
         one = Training(project, *(["--resume", "run"] if run.exists() else ["run.yaml"]))
         until(one.begun)
         time.sleep(dice.uniform(0, 1.5))
-        os.kill(one.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # over, and its exit code taken
+            os.kill(one.pid, signal.SIGTERM)
         code, said = one.ended(), one.said.read_text()
         if code == 0:  # it was done before; another run takes the rest
             run.rename(tmp_path / f"done-{stopped}")
