@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from ranks import on_ranks
 from test_policy_forward import make_batch
 from test_policy_learner import ADVANTAGES, on_policy
+
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from stateset.rl.config.load import make_config
 from stateset.rl.errors import ConfigError, RewardError
@@ -32,7 +35,14 @@ def join(size: int) -> World:
     return World.join(make_config({"distributed": True, "num_gpus": size, "device": "cpu"}))
 
 
-def update(folder: Path, settings: dict[str, Any], dtype: str, size: int = 1) -> dict[str, Any]:
+def float64_norm(self: LlamaRMSNorm, hidden: torch.Tensor) -> torch.Tensor:
+    """The model's own rounds to float32 on the way."""
+    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+
+def update(
+    folder: Path, settings: dict[str, Any], dtype: str, size: int = 1, most_rows: int | None = None
+) -> dict[str, Any]:
     """One update of a recorded batch: the gradients that the optimizer was handed, and what is told of it."""
     world = join(size) if size > 1 else World()
     config = make_config(
@@ -42,7 +52,11 @@ def update(folder: Path, settings: dict[str, Any], dtype: str, size: int = 1) ->
     if dtype == "fp64":
         for parameter in policy.module.parameters():
             parameter.data = parameter.data.double()
+        for module in policy.module.modules():
+            if isinstance(module, LlamaRMSNorm):
+                module.forward = partial(float64_norm, module)
     learner = Learner(policy, config, exact_sampler=True, world=world)
+    learner.micro_batches.max_rows = most_rows
     gradients: list[torch.Tensor] = []
 
     def seen(adamw: torch.optim.AdamW, *_: Any) -> None:
@@ -85,6 +99,17 @@ def test_gradient_of_one_recorded_batch_is_the_same_on_several_ranks(tiny_llama:
     assert abs(alone[0]).max() > 1e-3
     for one in on_ranks(size, update, tiny_llama, settings, "fp64", size):
         near(one["gradients"], alone, 1e-10 * abs(alone[0]).max())
+
+
+@pytest.mark.parametrize("most_rows", [1, 2, None])
+def test_gradient_of_one_recorded_batch_is_the_same_in_every_micro_batch(
+    tiny_llama: Path, most_rows: int | None
+) -> None:
+    """One response, two responses and all eight at a time, against group by group."""
+    settings = MODES["kl and entropy"]
+    groups = update(tiny_llama, settings, "fp64")["gradients"]
+    parts = update(tiny_llama, settings | {"micro_batch_tokens": 10**6}, "fp64", most_rows=most_rows)
+    near(parts["gradients"], groups, 1e-10 * abs(groups[0]).max())
 
 
 @pytest.mark.parametrize("mode", MODES)

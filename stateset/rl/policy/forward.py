@@ -82,6 +82,6 @@ def scored(hidden: Tensor, head: Head, batch: Batch, temperature: float) -> tupl
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:
-    """[N] values of the masked tokens -> [B, T] float32, 0 elsewhere."""
-    empty = torch.zeros(mask.shape, dtype=torch.float32, device=values.device)
+    """[N] values of the masked tokens -> [B, T], 0 elsewhere."""
+    empty = values.new_zeros(mask.shape)
     return empty.masked_scatter(mask.bool(), values)

@@ -177,9 +177,9 @@ class Learner:
         return UpdateTrace(tuple(groups), none, none.clone() if self.config.entropy_coef else None)
 
     def _keep(self, rows: Tensor, logprobs: Tensor, entropy: Tensor) -> None:
-        self.trace[-1].logprobs[rows] = logprobs.detach()
+        self.trace[-1].logprobs[rows] = logprobs.detach().to(self.trace[-1].logprobs)
         if self.trace[-1].entropy is not None:
-            self.trace[-1].entropy[rows] = entropy.detach()
+            self.trace[-1].entropy[rows] = entropy.detach().to(self.trace[-1].entropy)
 
     def _explain(
         self,
@@ -353,7 +353,8 @@ class Learner:
         def compute() -> Tensor:
             result = torch.full_like(batch.mask, math.nan)
             for rows in self.micro_batches.split(batch, self.world.share(range(len(batch.prompts)))):
-                result[rows] = self.policy.logprobs(batch.take(rows), self.config.temperature)[0]
+                found = self.policy.logprobs(batch.take(rows), self.config.temperature)[0]
+                result[rows] = found.to(result)
             return result
 
         with self.policy.using(weights or {}):

@@ -19,6 +19,11 @@ KEPT_BYTES = 2**28  # of logits' gradients, for the head's own
 CACHE_BYTES = 2**21  # float32 logits that a core works on at once
 
 
+def computing(tensor: Tensor) -> torch.dtype:
+    """The precision of softmax and sums over what a model computed: float32 at least."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The output projection: logits = softcap * tanh(scale * (h W^T + b) / softcap).
@@ -32,7 +37,7 @@ class Head:
     softcap: float | None = None
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[N, D] -> [N, V] in float32."""
+        """[N, D] -> [N, V] in float32, of float64 weights in theirs."""
         return self.capped(self.raw(hidden))
 
     def raw(self, hidden: Tensor) -> Tensor:
@@ -40,8 +45,8 @@ class Head:
         return torch.nn.functional.linear(hidden, self.weight, self.bias)
 
     def capped(self, raw: Tensor) -> Tensor:
-        """Scale and soft-cap raw logits [N, V]; float32."""
-        logits = raw.float()
+        """Scale and soft-cap raw logits [N, V]; in `computing` precision."""
+        logits = raw.to(computing(raw))
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
@@ -67,7 +72,7 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, temperature: flo
         head: the output projection; gradients reach `hidden`, `head.weight` and `head.bias`.
         temperature: divides the logits; the log-probability is of the distribution that was sampled from.
     Returns:
-        ([N], [N]) in float32; both differentiable.
+        ([N], [N]) in float32, of float64 states in theirs; both differentiable.
     """
     bias = head.bias if head.bias is not None else hidden.new_empty(0)
     learns = torch.is_grad_enabled()
@@ -91,7 +96,7 @@ class _ChunkedHead(torch.autograd.Function):
         temperature: float,
         learns: bool,
     ) -> Any:
-        logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
+        logprobs = hidden.new_empty(len(hidden), dtype=computing(hidden))
         entropy, toward = torch.empty_like(logprobs), torch.empty_like(hidden)
         size = len(hidden) * len(weight) * hidden.element_size()
         keeps = learns and any(ctx.needs_input_grad[1:3]) and size <= KEPT_BYTES
@@ -135,7 +140,7 @@ def _pushes(hidden: Tensor, targets: Tensor, head: Head, temperature: float) -> 
     The last one is rounded after the subtraction: near certainty all of it is the difference from 1.
     """
     logits = head.raw(hidden)
-    logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
+    logprobs = hidden.new_empty(len(hidden), dtype=computing(hidden))
     entropy = torch.empty_like(logprobs)
     rows = max(1, CACHE_BYTES // (4 * logits.shape[1])) if hidden.device.type == "cpu" else len(hidden)
     for start in range(0, len(hidden), rows):
@@ -163,7 +168,7 @@ def token_kl(
         reference_head: the reference's.
         temperature: divides the logits of both.
     Returns:
-        [N] in float32.
+        [N] in float32, of float64 states in theirs.
     """
     bias = head.bias if head.bias is not None else hidden.new_empty(0)
     kl: Tensor = _ChunkedKL.apply(  # type: ignore[no-untyped-call]
@@ -184,7 +189,7 @@ class _ChunkedKL(torch.autograd.Function):
         reference_head: Head,
         temperature: float,
     ) -> Tensor:
-        kl = hidden.new_empty(len(hidden), dtype=torch.float32)
+        kl = hidden.new_empty(len(hidden), dtype=computing(hidden))
         for part in _chunks(hidden):
             log_p = torch.log_softmax(head.logits(hidden[part]) / temperature, -1)
             log_q = torch.log_softmax(reference_head.logits(reference_hidden[part]) / temperature, -1)
@@ -216,7 +221,7 @@ class _HeadGradients:
         self.hidden = torch.zeros_like(hidden)
         self.needs_weight, self.needs_bias = ctx.needs_input_grad[1:3]
         self.weight: Tensor | None = None  # float32 from the second chunk on
-        self.bias: Tensor | None = torch.zeros_like(bias, dtype=torch.float32) if self.needs_bias else None
+        self.bias: Tensor | None = torch.zeros_like(bias, dtype=computing(bias)) if self.needs_bias else None
 
     @property
     def head_learns(self) -> bool:
@@ -233,9 +238,9 @@ class _HeadGradients:
         """A chunk's gradient of raw logits [n, V] but for a factor [n, 1]; `scaled`: hidden x factor."""
         if self.needs_weight:
             product = grad.T @ scaled
-            self.weight = product if self.weight is None else self.weight.float().add_(product)
+            self.weight = product if self.weight is None else self.weight.to(computing(product)).add_(product)
         if self.bias is not None and self.bias.numel():
-            self.bias += grad.T.float() @ factor[:, 0]
+            self.bias += grad.T.to(self.bias) @ factor[:, 0]
 
     def done(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """In the dtypes of what they are gradients of."""
