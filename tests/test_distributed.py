@@ -12,7 +12,6 @@ import torch
 from ranks import on_ranks
 from test_policy_forward import make_batch
 from test_policy_learner import ADVANTAGES, on_policy
-
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from stateset.rl.config.load import make_config
