@@ -240,6 +240,23 @@ def test_fp16_counts_a_loss_and_no_overflow_of_its_own() -> None:
     assert optimizer.skipped_in_a_row == 0
 
 
+def test_fp16_stops_to_blame_its_scale_where_that_is_1() -> None:
+    model, optimizer = half_optimizer()
+    before = model.weight.clone()
+    for _ in range(100):
+        optimizer.backward((model.weight * math.nan).sum())
+        try:
+            optimizer.step(RATE)
+        except NonFiniteError:
+            if optimizer.skipped_in_a_row == 3:
+                break
+    assert (optimizer.skipped_in_a_row, optimizer.scaler.get_scale()) == (3, 1.0)
+    assert torch.equal(model.weight, before)
+    optimizer.backward(model.weight.sum())
+    assert math.isfinite(optimizer.step(RATE, 1.0))
+    assert (optimizer.skipped_in_a_row, bool(model.weight.isfinite().all())) == (0, True)
+
+
 @pytest.fixture
 def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that makes the training forward of these updates, counted from 1, give a NaN."""

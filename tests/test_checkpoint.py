@@ -20,7 +20,15 @@ from trainer_rewards import count_e
 
 from stateset.rl import checkpoint_files
 from stateset.rl.checkpoint import TrainerState, load_checkpoint, save_checkpoint
-from stateset.rl.checkpoint_files import commit, damage, list_checkpoints, rotate, tidy
+from stateset.rl.checkpoint_files import (
+    bring_back,
+    commit,
+    damage,
+    list_checkpoints,
+    replace_folder,
+    rotate,
+    tidy,
+)
 from stateset.rl.errors import CheckpointError, ConfigError
 from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.trainer import GRPOTrainer
@@ -124,14 +132,89 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tiny_llama: Path, tm
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
 
 
-def test_a_run_without_a_checkpoint_begins_again_in_its_place(tiny_llama: Path, tmp_path: Path) -> None:
-    for name in ("whole", "run"):
-        trainer(tiny_llama, tmp_path / name).train(ROWS)
-    shutil.rmtree(tmp_path / "run/checkpoints")
-    (tmp_path / "run/checkpoints").mkdir()
-    trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
+def test_a_run_that_never_came_to_a_checkpoint_begins_again_in_its_place(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(metrics: Any) -> None:
+        if metrics.step == 2:
+            raise Killed
+
+    trainer(tiny_llama, tmp_path / "whole").train(ROWS)
+    cut = trainer(tiny_llama, tmp_path / "run", save_every=3)
+    cut.on_step = kill
+    with pytest.raises(Killed):
+        cut.train(ROWS)
+    with pytest.raises(ConfigError, match="resume with another GRPOTrainer"):
+        cut.train(ROWS, resume=tmp_path / "run")
+    trainer(tiny_llama, tmp_path / "run", save_every=3).train(ROWS, resume=tmp_path / "run")
     for file in ("metrics.jsonl", "model/model.safetensors"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_a_run_whose_checkpoints_are_gone_keeps_its_records(tiny_llama: Path, tmp_path: Path) -> None:
+    trainer(tiny_llama, tmp_path / "run").train(ROWS)
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    (tmp_path / "run/checkpoints").mkdir()
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match=r"records of 4 steps and no checkpoint.*Restore"):
+        trainer(tiny_llama, tmp_path / "run").train(ROWS, resume=tmp_path / "run")
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
+
+
+def test_one_that_is_written_again_is_there_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each rename in turn: the newest whole checkpoint has the same number, and stays pinned."""
+    original, left = Path.rename, [0]
+
+    def rename(self: Path, target: Path) -> Path:
+        if not left[0]:
+            os._exit(9)
+        left[0] -= 1
+        return original(self, target)
+
+    for cut in range(4):
+        folder, left[0] = tmp_path / str(cut), cut
+        (three(folder)[-1] / "PINNED").touch()
+        child = os.fork()
+        if child == 0:
+            monkeypatch.setattr(Path, "rename", rename)
+            commit(folder / "step_00003", fill)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (9 if cut < 3 else 0)
+        *_, newest = list_checkpoints(folder)
+        assert newest.name in ("step_00003", "step_00003.old")
+        assert damage(newest) is None
+        assert (newest / "PINNED").exists()
+        commit(folder / "step_00003", fill)
+        assert [path.name for path in list_checkpoints(folder)] == ["step_00001", "step_00002", "step_00003"]
+        assert (folder / "step_00003/PINNED").exists()
+
+
+def test_a_folder_that_is_replaced_is_never_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, original = tmp_path / "best", Path.rename
+
+    def write(text: str) -> None:
+        replace_folder(target, lambda place: (place.mkdir(), (place / "a").write_text(text))[0])
+
+    def rename(self: Path, to: Path) -> Path:
+        if to == target:
+            raise KeyboardInterrupt
+        return original(self, to)
+
+    write("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            write("new")
+    bring_back(tmp_path)
+    assert (target / "a").read_text() == "old"
+    write("newer")
+    bring_back(tmp_path)
+    assert ((target / "a").read_text(), names(tmp_path)) == ("newer", ["best"])
 
 
 def test_rotation_keeps_the_newest_the_best_and_the_pinned(tmp_path: Path) -> None:

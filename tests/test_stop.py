@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from ranks import _CONTEXT as FORKS
@@ -33,6 +34,7 @@ from stateset.rl.pulse import beat, listening
 from stateset.rl.rollout.engine import Completion, Request, Sampling
 from stateset.rl.rollout.vllm_server import VLLMServerEngine
 from stateset.rl.signals import NOTICE, StopNow, StopRequest
+from stateset.rl.trainer import GRPOTrainer
 
 LONG = bool(os.environ.get("STATESET_LONG"))
 FILES = ("metrics.jsonl", "eval/summary.jsonl", "model/model.safetensors", "rollouts/step_00004.jsonl")
@@ -165,13 +167,25 @@ MORE: dict[str, tuple[Any, str, int, Callable[..., bool], str]] = {
 }
 
 
+def seeded(folder: Path, out: Path, **settings: Any) -> GRPOTrainer:
+    """With a reward that draws from all three global generators, in this process, as closures do."""
+
+    def drawing(response: str) -> float:
+        return response.count("e") + random.random() + float(np.random.random()) + float(torch.rand(()))
+
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    return trainer(folder, out, drawing, reward_check=False, **COMMON, **settings)
+
+
 @pytest.fixture(scope="module")
 def whole(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs that were never stopped."""
     found = {}
     for name, settings in (("one", {}), ("several", SEVERAL)):
         found[name] = tmp_path_factory.mktemp(name) / "run"
-        trainer(tiny_llama, found[name], **COMMON, **settings).train(ROWS, eval_dataset=HELD_OUT)
+        seeded(tiny_llama, found[name], **settings).train(ROWS, eval_dataset=HELD_OUT)
     return found
 
 
@@ -180,20 +194,47 @@ def test_wherever_it_is_stopped_it_goes_on_bit_for_bit(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Path], place: str
 ) -> None:
     owner, name, number, counts, expected = (PLACES | MORE)[place]
-    settings = {**COMMON, **(SEVERAL if place in MORE else {})}
+    settings = SEVERAL if place in MORE else {}
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, At(getattr(owner, name), number, counts))
         with pytest.raises(StoppedError, match="go on with") as caught:
-            trainer(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT)
+            seeded(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT)
     assert caught.value.exit_code == 143
     [newest] = list_checkpoints(run / "checkpoints")
     assert (newest.name, damage(newest)) == (expected, None)
     assert json.loads((run / "manifest.json").read_text())["status"] == "stopped"
-    trainer(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT, resume=run)
+    seeded(tiny_llama, run, **settings).train(ROWS, eval_dataset=HELD_OUT, resume=run)
     twin = whole["several" if place in MORE else "one"]
     for file in FILES:
         assert (run / file).read_bytes() == (twin / file).read_bytes(), file
+
+
+def test_a_signal_in_the_last_step_of_a_call_stops_the_next_one(tiny_llama: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def stop(metrics: Any) -> None:
+        seen.append(metrics.step)
+        if metrics.step == 4:
+            kill()
+
+    one = trainer(tiny_llama, tmp_path / "run", on_step=stop)
+    one.train(ROWS)  # 8 rows, 2 a step
+    with pytest.raises(StoppedError, match="after step 4") as caught:
+        one.train(ROWS)
+    assert (caught.value.exit_code, seen) == (143, [1, 2, 3, 4])
+    one.train(ROWS)
+    assert seen == [*range(1, 9)], "it was heeded"
+
+
+def test_a_stop_in_other_passes_over_the_rows_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    one = trainer(tiny_llama, run, on_step=lambda metrics: kill() if metrics.step == 5 else None)
+    with pytest.raises(StoppedError, match=r"train\(the same rows, epochs=2, resume="):
+        one.train(ROWS, epochs=2)
+    trainer(tiny_llama, run).train(ROWS, resume=run)
+    told = [line["message"] for line in lines(run / "events.jsonl")]
+    assert "this call was to take 8 steps and now takes 4 (epochs, max_steps)" in told
 
 
 def test_a_reward_that_is_waited_for_holds_nobody_up(

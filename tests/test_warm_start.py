@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from trainer_rewards import count_e
 
+from stateset.rl import warm_start
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.load import load_config, make_config
 from stateset.rl.config.plan import supervised_steps
@@ -150,6 +151,26 @@ def test_a_resume_refuses_another_warm_start(tiny_llama: Path, tmp_path: Path) -
         with pytest.raises(CheckpointError, match="--allow-change warm_start"):
             trainer(tiny_llama, tmp_path / "run", warm_start=other).train(ROWS, resume=tmp_path / "run")
     assert (tmp_path / "run" / "config.resolved.yaml").read_bytes() == before
+
+
+def test_a_stop_in_its_first_step_does_not_hide_the_later_ones(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, original = tmp_path / "run", warm_start.token_weights
+
+    def weights(*given: Any, **named: Any) -> Any:  # before the first micro-batch
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*given, **named)
+
+    for resume, expected in ((None, "warm_00000"), (run, "warm_00000")):
+        with monkeypatch.context() as patch:
+            patch.setattr(warm_start, "token_weights", weights)
+            with pytest.raises(StoppedError, match="step 0"):
+                trainer(tiny_llama, run).train(ROWS, resume=resume)
+        assert [path.name for path in list_checkpoints(run / "checkpoints")] == [expected]
+    trainer(tiny_llama, run, save_every=1, keep_checkpoints=9).train(ROWS, resume=run)
+    saved = [path.name for path in list_checkpoints(run / "checkpoints")]
+    assert saved[:5] == ["warm_00000", "warm_00001", "warm_00002", "warm_00003", "step_00000"]
 
 
 @pytest.mark.parametrize("save_every", [1, 2, 3])

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,6 +25,7 @@ from stateset.rl.checkpoint_files import commit, damage, list_checkpoints, rotat
 from stateset.rl.errors import CheckpointError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.learner import Learner
+from stateset.rl.random_states import RandomStates, restore_random
 
 RECENT_STEPS = 20
 
@@ -42,7 +40,9 @@ class TrainerState:
         warm_step: supervised steps done of a stage that is not.
         optimizer_steps: of the whole run.
         num_tokens: tokens seen by the policy, prompts once a group.
+        warming: whether a supervised stage has begun and is not done.
         call: which `train()` call this is, from 0.
+        total_steps: of this call, as it was planned; 0 before.
         call_step: steps done in this call; the data order follows from it.
         call_optimizer_steps: of this call; the learning rate follows from it.
         reward_low: the lowest reward so far, None before the first.
@@ -65,7 +65,9 @@ class TrainerState:
     warm_step: int = 0
     optimizer_steps: int = 0
     num_tokens: int = 0
+    warming: bool = False
     call: int = 0
+    total_steps: int = 0
     call_step: int = 0
     call_optimizer_steps: int = 0
     reward_low: float | None = None
@@ -85,7 +87,7 @@ class TrainerState:
     @property
     def name(self) -> str:
         """Of the checkpoint that holds it."""
-        return f"warm_{self.warm_step:05d}" if self.warm_step else f"step_{self.step:05d}"
+        return f"warm_{self.warm_step:05d}" if self.warming else f"step_{self.step:05d}"
 
     @property
     def reward_bounds(self) -> tuple[float, float] | None:
@@ -105,7 +107,14 @@ class TrainerState:
         """Another `train()` call: its own data order and learning rate schedule."""
         self.call += 1
         self.call_step = self.call_optimizer_steps = self.others_drawn = 0
-        self.retired, self.asked, self.reward_worked = [], [], False
+        self.retired, self.asked, self.reward_worked, self.total_steps = [], [], False, 0
+
+    def plan(self, total_steps: int) -> str:
+        """How long this call shall be; what to say where it was to have another length."""
+        before, self.total_steps = self.total_steps, total_steps
+        if before in (0, total_steps):
+            return ""
+        return f"this call was to take {before} steps and now takes {total_steps} (epochs, max_steps)"
 
     def next_updates(self, count: int) -> range:
         """The numbers, within this call, of the next optimizer steps, which are counted here."""
@@ -176,14 +185,15 @@ def save_checkpoint(
         CheckpointError: the disk is full or not writable; what was there before is untouched.
     """
     target = folder / state.name
-    everything = {**tensors, **_torch_random()}
+    random = RandomStates.now()
+    everything = {**tensors, **random.tensors}
     best = "" if state.best_step is None else f"step_{state.best_step:05d}"
 
     def write(place: Path) -> None:
         save_file({name: t.contiguous() for name, t in everything.items()}, place / "tensors.safetensors")
         write_json_atomic(place / "state.json", asdict(state))
         write_json_atomic(place / "origin.json", origin or {})
-        write_json_atomic(place / "random.json", _other_random())
+        write_json_atomic(place / "random.json", random.others)
         write_json_atomic(place / "logs.json", log_bytes or {})
 
     try:
@@ -224,7 +234,8 @@ def restore(checkpoint: Checkpoint, learner: Learner) -> TrainerState:
         CheckpointError: it belongs to another model, adapter or KL setting; nothing was changed.
     """
     learner.load_state_tensors(checkpoint.tensors)
-    _restore_random(checkpoint)
+    found = json.loads((checkpoint.path / "random.json").read_text(encoding="utf-8"))
+    restore_random(checkpoint.tensors, found)
     return checkpoint.state
 
 
@@ -271,26 +282,3 @@ def _read(path: Path, passed_over: tuple[str, ...]) -> Checkpoint:
             f"checkpoint {path} is whole, but not of this version of stateset-rl ({error}): resume with the "
             "version that its origin.json names"
         ) from error
-
-
-def _torch_random() -> dict[str, Tensor]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"random/cpu": torch.get_rng_state()} | {f"random/cuda/{i}": s for i, s in enumerate(cuda)}
-
-
-def _other_random() -> dict[str, Any]:
-    found: Any = np.random.get_state(legacy=True)
-    name, keys, *rest = found
-    return {"python": random.getstate(), "numpy": [name, keys.tolist(), *rest]}
-
-
-def _restore_random(checkpoint: Checkpoint) -> None:
-    found = json.loads((checkpoint.path / "random.json").read_text(encoding="utf-8"))
-    version, words, gauss = found["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, *rest = found["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.set_rng_state(checkpoint.tensors["random/cpu"])
-    for index in range(torch.cuda.device_count()):
-        if f"random/cuda/{index}" in checkpoint.tensors:
-            torch.cuda.set_rng_state(checkpoint.tensors[f"random/cuda/{index}"], index)

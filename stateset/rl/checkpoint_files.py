@@ -2,8 +2,10 @@
 
 A checkpoint is written beside its place. Each file is synced, `MANIFEST.json` with sizes and SHA-256 comes
 last, then the folder is synced and renamed. The latest checkpoint is the newest one that verifies; nothing
-points to it. A folder that is removed is renamed first, so that a killed process leaves no half of one.
-Standard library only; what a checkpoint holds is `checkpoint.py`'s.
+points to it. A folder that is removed is renamed first, so that a killed process leaves no half of one; one
+that is written again stays as `step_00010.old` until the new one is there.
+Standard library only; what a checkpoint holds is `checkpoint.py`'s. `replace_folder` is for the folders of
+models, which are no checkpoints.
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ from typing import Any
 MANIFEST = "MANIFEST.json"
 PINNED = "PINNED"  # a file of this name in a checkpoint keeps it for good
 LEAST = 2  # whole checkpoints that always stay
-_NAME = re.compile(r"(warm|step)_(\d+)")  # those of the warm start come before step 1
+_OLD = ".old"  # a checkpoint that is being replaced
+_NAME = re.compile(rf"(warm|step)_(\d+)({re.escape(_OLD)})?")  # those of the warm start come before step 1
 UNFINISHED = ".tmp-"
+REPLACED = ".replaced-"  # a folder that makes room for its next version
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, whole or damaged, oldest first."""
     found = {path: match for path in folder.glob("*_*") if (match := _NAME.fullmatch(path.name))}
-    return sorted(found, key=lambda path: (found[path][1] == "step", int(found[path][2])))
+    return sorted(found, key=lambda path: (found[path][1] == "step", int(found[path][2]), not found[path][3]))
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -68,10 +72,15 @@ def commit(target: Path, write: Callable[[Path], None], num_bytes: int = 0) -> N
         (temporary / MANIFEST).write_text(_manifest(files), encoding="utf-8")
         _sync(temporary / MANIFEST)
         _sync(temporary)
-        if target.exists():  # a damaged one that the run has come by again
-            _remove(target)
+        replaced = target.with_name(target.name + _OLD)
+        if any((path / PINNED).exists() for path in (target, replaced)):
+            (temporary / PINNED).touch()
+        if target.exists():  # the run has come by it again: stopped in the step after it, or it was damaged
+            _remove(replaced)
+            target.rename(replaced)
         temporary.rename(target)
         _sync(folder)
+        _remove(replaced)
     finally:
         remove_unfinished(folder)
 
@@ -108,6 +117,41 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Write a folder beside `target`, sync it, and put it in the place of what was there.
+
+    A process killed between the last two renames leaves no `target`, but the old one aside: `bring_back`.
+    """
+    temporary = target.with_name(f"{UNFINISHED}{target.name}")
+    aside = target.with_name(f"{REPLACED}{target.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(temporary)
+        for path in (*temporary.rglob("*"), temporary):
+            _sync(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    if target.exists():
+        target.rename(aside)
+    temporary.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def bring_back(folder: Path) -> None:
+    """Undo a replacement in `folder` that was cut off before the new one was in its place."""
+    for aside in folder.glob(f"{REPLACED}*"):
+        target = folder / aside.name.removeprefix(REPLACED)
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(target)
+
+
 def _manifest(files: Mapping[str, Any]) -> str:
     own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return json.dumps({"files": files, "sha256": own}, indent=1) + "\n"
@@ -133,6 +177,8 @@ def _sha256(file: Path) -> str:
 
 
 def _remove(checkpoint: Path) -> None:
+    if not checkpoint.exists():
+        return
     aside = checkpoint.with_name(f"{UNFINISHED}removed-{checkpoint.name}-{os.getpid()}")
     checkpoint.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)

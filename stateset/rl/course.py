@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from stateset.rl.errors import ConfigError
 from stateset.rl.keeper import Keeper, tasks_fingerprint
 from stateset.rl.pulse import beat
+from stateset.rl.random_states import RandomStates, restore_random
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.sampling import GroupSampler
 from stateset.rl.signals import StopNow, StopRequest
@@ -63,6 +64,7 @@ class Course:
                 "the warm start of this trainer was cut off, and its weights are half trained: make "
                 "another GRPOTrainer with another output_dir"
             )
+        state.warming = True
         try:
             warm_start(self.examples, self.keeper, self.stop)
         except StopNow:
@@ -78,12 +80,12 @@ class Course:
                 self._save_and_stop(asked)
             try:
                 if self._to_evaluate(last):
-                    self._evaluate()
+                    self._whole(self._evaluate)
                 if taken and (last or state.step % save_every == 0):
                     self.keeper.save_checkpoint()
                 if last:
                     return
-                self._take(step)
+                self._whole(step)
                 taken = True
             except StopNow:  # dropped; what asked for it is heeded above
                 if self.stop.number is None:
@@ -98,16 +100,17 @@ class Course:
         number, late = self.keeper.learner.world.largest(self.stop.number or 0, self.stop.late)
         return int(number) or None, bool(late)
 
-    def _take(self, step: Callable[[], None]) -> None:
-        """One step, whole or not at all."""
+    def _whole(self, work: Callable[[], None]) -> None:
+        """A step or an evaluation, whole or not at all: half of one leaves no count and no draw."""
         state = self.keeper.state
-        boundary = copy.deepcopy(state)
+        boundary, random = copy.deepcopy(state), RandomStates.now()
         try:
             beat()
-            step()
+            work()
         except StopNow:
             for field in fields(boundary):
                 setattr(state, field.name, getattr(boundary, field.name))
+            restore_random(random.tensors, random.others)
             raise
         finally:
             self._release()

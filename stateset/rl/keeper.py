@@ -22,7 +22,7 @@ from stateset.rl.checkpoint import (
     restore,
     save_checkpoint,
 )
-from stateset.rl.checkpoint_files import list_checkpoints, tidy
+from stateset.rl.checkpoint_files import bring_back, list_checkpoints, tidy
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
@@ -36,6 +36,7 @@ from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
+from stateset.rl.tracking.read_runs import read_run
 from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import RunDirectory, new_run_path, refuse_running
 from stateset.rl.tracking.silent import SilentRecorder
@@ -80,6 +81,12 @@ class Resume:
     def of(cls, path: str | os.PathLike[str] | None, allow_change: Sequence[str]) -> Resume | None:
         """None for a run that begins."""
         return None if path is None else cls(Path(path), tuple(allow_change))
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the run has saved a training step, so that its reward was found fit to train on."""
+        saved = list_checkpoints(self.path / "checkpoints")
+        return any(path.name.startswith("step_") and path.name >= "step_00001" for path in saved)
 
 
 def open_together(
@@ -134,9 +141,12 @@ def open_run(
         if checkpoint is not None:
             notices = _refuse_another(checkpoint, data_hash, origin, resume.allow_change)
             state = restore(checkpoint, learner)
+        else:
+            _refuse_lost(resume.path, config.save_every)
         run = RunDirectory.reopen(resume.path, settings)
         run.cut_back(state.step, checkpoint.log_bytes if checkpoint else {})
         tidy(run.path / "checkpoints", checkpoint.path if checkpoint else None)
+        bring_back(run.path)
     elif earlier is not None:
         run = RunDirectory.reopen(earlier, settings)
         state.begin_call()
@@ -152,6 +162,16 @@ def open_run(
         run = RunDirectory.create(path, config=settings, manifest=manifest)
     state.data_hash = data_hash
     return run, state, notices
+
+
+def _refuse_lost(run: Path, save_every: int) -> None:
+    """Refuse to begin anew where checkpoints were written: the records of their steps would be cut off."""
+    read = read_run(run)
+    if read.status == "finished" or read.last_step > save_every:  # its line comes first
+        raise CheckpointError(
+            f"{run} has records of {read.last_step} steps and no checkpoint: it cannot go on, and to begin "
+            f"anew would delete them. Restore {run / 'checkpoints'} from a copy, or train in another folder"
+        )
 
 
 def _refuse_another(
@@ -249,10 +269,11 @@ class Keeper:
         """What a run ends with that the signal `number` stopped, and what it goes on from."""
         config, done = self.config, self.state
         whole = config.dataset and config.reward and config.model  # the command line can find all of it
-        command = "stateset-rl train --resume {}" if whole else "train(the same rows, resume='{}')"
-        hint = command.format(self.recorder.path)
+        run = self.recorder.path
+        again = f"train(the same rows, epochs={config.epochs}, resume='{run}')"
+        hint = f"stateset-rl train --resume {run}" if whole else again
         where = f"step {done.warm_step} of the warm start" if done.warm_step else f"step {done.step}"
-        folder = self.recorder.path / "checkpoints"
+        folder = run / "checkpoints"
         saved = self.learner.world.lead(lambda: [path.name for path in list_checkpoints(folder)])
         missing = (
             "" if done.name in saved else f" (the newest checkpoint is {saved[-1] if saved else 'none'})"

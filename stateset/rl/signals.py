@@ -44,16 +44,24 @@ class StopRequest:
     Args:
         limit_seconds: after which a stop is asked for.
         clock: seconds that only go up.
+        before: the request of an earlier call; a signal that came too late to stop that one stops this one.
 
     Attributes:
         number: the signal that asked.
+        heeded: whether a signal has stopped anything.
         noticed: the file that stood for it, empty for a real one.
         late: the limit has passed.
         held: work is under way that must come to its end.
     """
 
-    def __init__(self, limit_seconds: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
-        self.number: int | None = None
+    def __init__(
+        self,
+        limit_seconds: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+        before: StopRequest | None = None,
+    ) -> None:
+        self.number: int | None = before.number if before is not None and not before.heeded else None
+        self.heeded: bool = False
         self.noticed = ""
         self.late = self.held = False
         self._clock, self._deadline = clock, clock() + limit_seconds
@@ -74,6 +82,7 @@ class StopRequest:
         self._listening.close()
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
+        self.heeded = kind is not None
         if self.number is not None and kind is KeyboardInterrupt:
             raise StoppedError(
                 "stopped at once by a second signal: what came after the last checkpoint is lost",

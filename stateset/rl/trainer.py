@@ -163,6 +163,8 @@ class GRPOTrainer:
         config = self.config if epochs is None else self.config.model_copy(update={"epochs": epochs})
         if config.epochs < 1 or not 0 < reward_scale < math.inf:
             raise ConfigError(f"epochs {config.epochs}, reward_scale {reward_scale}: give numbers above 0")
+        if self.run_path is not None and resume is not None:
+            raise ConfigError("this trainer has trained: resume with another GRPOTrainer, made like this one")
         if config.output_dir and self.run_path is None and resume is None:
             self.world.lead(lambda: refuse_occupied(Path(config.output_dir or "")))
         self.plan = plan(config, len(tasks))
@@ -175,7 +177,8 @@ class GRPOTrainer:
             keeper = Keeper(
                 config, self.policy, self.engine, self.learner, self.state, self.recorder, self.origin
             )
-            self.stop = stack.enter_context(StopRequest(self.recorder.limit_seconds))
+            limit, before = self.recorder.limit_seconds, getattr(self, "stop", None)
+            self.stop = stack.enter_context(StopRequest(limit, before=before))
             Course(
                 keeper=keeper, sampler=self.sampler, stop=self.stop, held_out=self.held_out,
                 scorer=self.eval_scorer, examples=self.examples, total_steps=self.plan.total_steps,
@@ -242,7 +245,7 @@ class GRPOTrainer:
         self.scorer = stack.enter_context(self._scorer(self.reward_function))
         other = self.eval_reward_function
         self.eval_scorer = self.scorer if other is None else stack.enter_context(self._scorer(other))
-        if config.reward_check and self.run_path is None and resume is None:
+        if config.reward_check and self.run_path is None and (resume is None or not resume.has_steps):
             with self._scorer(self.reward_function) as trial:
                 self.doubt = refuse_useless(trial, tasks)
         self._open_model(model)
@@ -261,6 +264,7 @@ class GRPOTrainer:
         )
         run, self.state, notices = open_together(begin, self.learner, resume)
         self.scorer.ever_worked = self.state.reward_worked
+        planned = self.state.plan(self.plan.total_steps)
         if resume is not None:
             self.engine.load_weights(self.policy)
         self.recorder = stack.enter_context(
@@ -268,7 +272,7 @@ class GRPOTrainer:
         )
         self.run_path = self.recorder.path
         scaled = scale_notice(config, self.reward_scale)
-        told = (*config.notices, *self.policy.notices, self.scorer.notice, scaled, *notices)
+        told = (*config.notices, *self.policy.notices, self.scorer.notice, scaled, planned, *notices)
         for notice in filter(None, told):
             self.recorder.notice(self.state.step, notice)
 

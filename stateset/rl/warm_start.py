@@ -176,7 +176,7 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
     recorder.warm_start_done()
     learner.begin()
     keeper.engine.load_weights(keeper.policy)
-    state.warm_start, state.warm_step = warm_start_name(config), 0
+    state.warm_start, state.warm_step, state.warming = warm_start_name(config), 0, False
     keeper.save_model("warm_start")
     keeper.save_checkpoint()
 

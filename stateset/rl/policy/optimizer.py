@@ -118,7 +118,7 @@ class PolicyOptimizer:
         self.world.add_up(grads)
         self.scaler.unscale_(self.adamw)
         norm = float(torch.nn.utils.get_total_norm(grads))
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
+        if not math.isfinite(norm) and not self._too_large_a_scale():
             self._leave_out(loss, norm)
         if self.max_grad_norm and norm > self.max_grad_norm and math.isfinite(norm):
             torch._foreach_mul_(grads, self.max_grad_norm / norm)
@@ -129,10 +129,16 @@ class PolicyOptimizer:
         self.skipped_in_a_row = 0
         return norm
 
+    def _too_large_a_scale(self) -> bool:
+        """Whether a lower loss scale may help; at 1 and below it is not what made the gradient overflow."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() > 1
+
     def _leave_out(self, loss: float, norm: float) -> NoReturn:
         named = ((name, master.grad) for name, master in self.masters.items())
         where = next((n for n, grad in named if grad is not None and not grad.isfinite().all()), "")
         self.clear()
+        if self.scaler.is_enabled():
+            self.scaler.update(self.scaler.get_scale())  # unscales the next step anew
         self.skipped_in_a_row += 1
         raise NonFiniteError(loss, norm, where)
 
@@ -166,6 +172,7 @@ class PolicyOptimizer:
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_tensors`; the compute weights follow from the masters."""
+        self.adamw.state.clear()
         for name, master in self.masters.items():
             with torch.no_grad():
                 master.copy_(tensors[f"master/{name}"])

@@ -6,8 +6,7 @@ The module computes in `dtype`; what the optimizer changes are float32 master we
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from stateset.rl.checkpoint_files import replace_folder
 from stateset.rl.errors import ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
@@ -264,21 +264,6 @@ class Policy:
                 write_json_atomic(place / "stateset_rl.json", lineage)
 
         return replace_folder(Path(folder), write)
-
-
-def replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
-    """Write beside `target`, then rename: a reader sees the old folder or the new one, never half of one."""
-    temporary = target.with_name(f".tmp-{target.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        write(temporary)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    return target
 
 
 def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> frozenset[int]:
