@@ -474,5 +474,5 @@ def test_the_doctor_sees_a_log_that_lost_its_end_and_a_run_without_checkpoints(
     assert (code, "metrics.jsonl has 0 bytes" in said) == (1, True)
     shutil.rmtree(run / "checkpoints")
     code, said = doctor(run)
-    assert (code, "a resume begins the run again" in said) == (0, True)
+    assert (code, "no checkpoint is there: the run cannot go on" in said) == (1, True)
     assert doctor(tmp_path)[0] == 2, "no run there"

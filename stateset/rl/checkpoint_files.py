@@ -44,7 +44,7 @@ def damage(checkpoint: Path) -> str | None:
         return next(filter(None, (_difference(checkpoint / name, files[name]) for name in files)), None)
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{MANIFEST} cannot be read ({error})"
 
 
@@ -68,10 +68,7 @@ def commit(target: Path, write: Callable[[Path], None], num_bytes: int = 0) -> N
             raise OSError(f"{num_bytes:,} bytes are needed and {free:,} are free")
         temporary.mkdir()
         write(temporary)
-        files = {file.name: _seal(file) for file in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(_manifest(files), encoding="utf-8")
-        _sync(temporary / MANIFEST)
-        _sync(temporary)
+        seal(temporary)
         replaced = target.with_name(target.name + _OLD)
         if any((path / PINNED).exists() for path in (target, replaced)):
             (temporary / PINNED).touch()
@@ -83,6 +80,14 @@ def commit(target: Path, write: Callable[[Path], None], num_bytes: int = 0) -> N
         _remove(replaced)
     finally:
         remove_unfinished(folder)
+
+
+def seal(folder: Path) -> None:
+    """Put the files of a folder on the disk, and write into it what `damage` compares them with."""
+    files = {file.name: _seal(file) for file in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(_manifest(files), encoding="utf-8")
+    _sync(folder / MANIFEST)
+    _sync(folder)
 
 
 def rotate(folder: Path, keep: int, best: str = "") -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from stateset.rl.checkpoint_files import replace_folder
+from stateset.rl.checkpoint_files import replace_folder, seal
 from stateset.rl.errors import ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
@@ -254,7 +254,8 @@ class Policy:
     def save(self, folder: str | Path, lineage: Mapping[str, Any] | None = None) -> Path:
         """Write a folder that transformers (or PEFT, for an adapter) loads; replaces an earlier one whole.
 
-        `lineage` goes into its `stateset_rl.json`: where the weights came from.
+        `lineage` goes into its `stateset_rl.json`: where the weights came from. Such a folder, which belongs
+        to a run, is sealed with a `MANIFEST.json`, too.
         """
 
         def write(place: Path) -> None:
@@ -262,6 +263,7 @@ class Policy:
             self.tokenizer.save_pretrained(place)
             if lineage is not None:
                 write_json_atomic(place / "stateset_rl.json", lineage)
+                seal(place)
 
         return replace_folder(Path(folder), write)
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ from stateset.rl.tracking.read_runs import read_run, step_of
 from stateset.rl.types import ScoredGroup, StepMetrics
 
 _FOLDERS = ("rollouts", "updates", "eval", "checkpoints")
+STEP_FOLDERS = ("rollouts", "updates", "eval", "bad_batches")
 LOGS = ("metrics.jsonl", "timings.jsonl", "events.jsonl", "warm_start.jsonl", "eval/summary.jsonl")
 
 
@@ -62,6 +64,7 @@ class RunDirectory:
         with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, _take_lock(path))
+            _remove_leftovers(path)
             for folder in _FOLDERS:
                 (path / folder).mkdir(exist_ok=True)
         run._write_config(config)
@@ -80,6 +83,7 @@ class RunDirectory:
         manifest = dict(read_run(path).manifest)
         run = cls(path, _take_lock(path))
         with _writing(path):
+            _remove_leftovers(path)
             (path / "updates").mkdir(exist_ok=True)  # a run of an earlier version has none
         run._write_config(config)
         run._write_manifest(manifest | {"status": "running", "ended": None, "error": None})
@@ -109,8 +113,8 @@ class RunDirectory:
             {**_group(g), "responses": [r | {"advantage": next(remaining)} for r in _responses(g)]}
             for g in groups
         ]
-        self._write_lines(f"rollouts/{_name(metrics.step)}", lines)
-        self._write_lines(f"updates/{_name(metrics.step)}", trace)
+        self._write_lines(f"rollouts/{step_file(metrics.step)}", lines)
+        self._write_lines(f"updates/{step_file(metrics.step)}", trace)
         self.timing(metrics.step, seconds, peak_bytes)
         self._append("metrics.jsonl", {"step": metrics.step, **metrics.values})
 
@@ -141,7 +145,9 @@ class RunDirectory:
         best: bool,
     ) -> None:
         """Record one pass over the held-out tasks; `best` marks the highest reward so far."""
-        self._write_lines(f"eval/{_name(step)}", [{**_group(g), "responses": _responses(g)} for g in groups])
+        self._write_lines(
+            f"eval/{step_file(step)}", [{**_group(g), "responses": _responses(g)} for g in groups]
+        )
         summary = {
             "step": step,
             "reward": reward,
@@ -185,7 +191,7 @@ class RunDirectory:
         for path, length in lengths.items():
             with _writing(path):
                 os.truncate(path, length)
-        for folder in ("rollouts", "updates", "eval", "bad_batches"):
+        for folder in STEP_FOLDERS:
             for path in (self.path / folder).glob("step_*.jsonl"):
                 if step_of(path) > step:
                     path.unlink()
@@ -245,6 +251,21 @@ def refuse_occupied(path: Path) -> None:
             f"or go on with that run: stateset-rl train --resume {path}"
         )
     raise ConfigError(f"output_dir {path} holds other files: choose a new or empty folder")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What a killed process had begun to write, to put it in a file's or folder's place; not checkpoints."""
+    files = (file for folder in ("", *STEP_FOLDERS) for file in (path / folder).glob(".*.tmp-*"))
+    return sorted([*path.glob(".tmp-*"), *files])
+
+
+def _remove_leftovers(path: Path) -> None:
+    """At the start, by the holder of the lock: nobody writes them any more."""
+    for left in leftovers(path):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def refuse_running(path: Path) -> None:
@@ -316,7 +337,8 @@ def _responses(scored: ScoredGroup) -> list[dict[str, Any]]:
     ]
 
 
-def _name(step: int) -> str:
+def step_file(step: int) -> str:
+    """Name of a step's file in `rollouts`, `updates` and `eval`."""
     return f"step_{step:05d}.jsonl"
 
 
