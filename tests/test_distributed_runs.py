@@ -215,19 +215,26 @@ def test_the_launcher_tells_which_rank_died(tiny_llama: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_ranks_stop_without_their_launcher(tiny_llama: Path, tmp_path: Path) -> None:
-    """A killed launcher leaves nobody who would end them."""
-    out, here = tmp_path / "run", Path(__file__)
+    """A killed launcher leaves nobody who would end them, and the call, which may hold keys, in no file."""
+    out, here, temporary = tmp_path / "run", Path(__file__), tmp_path / "temporary"
+    temporary.mkdir()
     code = (
         "import sys; from pathlib import Path; from test_distributed_runs import ROWS, trainer; "
         "trainer(Path(sys.argv[1]), Path(sys.argv[2]), 2, epochs=1000).train(ROWS)"
     )
-    launcher = subprocess.Popen([sys.executable, "-c", code, tiny_llama, out], cwd=here.parent)
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code, tiny_llama, out],
+        cwd=here.parent,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
     _until(lambda: (out / "metrics.jsonl").exists())
     launcher.kill()
     launcher.wait()
     _until(lambda: manifest(out)["status"] != "running")
     assert manifest(out)["status"] == "stopped"
     assert list_checkpoints(out / "checkpoints")
+    left = [file for file in temporary.rglob("*") if file.is_file()]
+    assert [file for file in left if b"trainer_rewards" in file.read_bytes()] == []
 
 
 def _until(happened: Callable[[], bool]) -> None:

@@ -7,11 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from judge_server import completion, serving
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from stateset.rl.cli import main
 from stateset.rl.config.load import make_config
@@ -167,6 +170,7 @@ def test_a_rank_that_fails_shows_its_traceback_without_the_key(
     from stateset.rl.launch import repeat
 
     monkeypatch.setenv("SHOP_API_KEY", CANARY)
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     file = tmp_path / "call"
     file.write_bytes(pickle.dumps((RaisesInARank(), {})))
     with pytest.raises(SystemExit):
@@ -174,6 +178,22 @@ def test_a_rank_that_fails_shows_its_traceback_without_the_key(
     err = capsys.readouterr().err
     assert "RuntimeError: no access with ***" in err
     assert CANARY not in err
+    assert CANARY not in (tmp_path / "error.json").read_text()
+    failure = ProcessFailure(0, 1, 1, str(tmp_path / "error.json"))
+    assert failure.error_file_data["message"]["message"] == "RuntimeError: no access with ***"
+    assert failure.timestamp > 0
+
+
+def test_a_call_that_travels_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stateset.rl.launch import _offered
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with _offered(CANARY.encode()) as path:
+        read = subprocess.run(["cat", path], capture_output=True, check=True).stdout
+        again = subprocess.run(["cat", path], capture_output=True, check=True).stdout
+        assert read == again == CANARY.encode()
+        assert list(tmp_path.iterdir()) == []
+    assert not Path(path).exists()
 
 
 def test_config_explain_hides_a_token_of_another_projects_file(tmp_path: Path, capsys) -> None:
@@ -209,5 +229,62 @@ def test_what_redact_hides_and_what_it_leaves(monkeypatch: pytest.MonkeyPatch) -
     assert redact("Authorization: Bearer abc.def-123456 and more") == "Authorization: Bearer *** and more"
     assert redact("http://me:hunter22@host/v1?x=1") == "http://***@host/v1?x=1"
     assert redact("knownknown", "knownknown", None) == "***"
+    assert redact("x-api-key: abcdef-12345678, next") == "x-api-key: ***, next"
     plain = "1234 qwertz-de-latin1 false-please mail me@example.org, basic understanding, http://host/a@b"
+    plain += " the api_key: missing or empty; no x-api-key: set OPENAI_API_KEY; max_tokens=100000000"
     assert redact(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PGPASSWORD",
+        "ACCESSKEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "OPENAI_API_KEYS",
+        "DB_PASS",
+        "GITHUB_PAT",
+        "APP_CREDENTIAL",
+    ],
+)
+def test_a_variable_is_known_by_the_end_of_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, CANARY)
+    assert redact(f"a {CANARY} b") == "a *** b"
+    monkeypatch.setenv(name, f"{CANARY},{CANARY[::-1]}")
+    assert redact(f"a {CANARY} b {CANARY[::-1]}") == "a *** b ***"
+
+
+ODD = 'ab"cd\\ef/gh+12 \u00e9\n'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(ODD),
+        json.dumps(ODD, ensure_ascii=False),
+        repr(ODD),
+        quote(ODD),
+        quote(ODD, ""),
+        quote_plus(ODD),
+    ],
+)
+def test_a_secret_is_hidden_as_others_write_it(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODD_PASSWORD", ODD)
+    assert redact(f"<{written}>").strip("<'\">") == "***"
+    monkeypatch.setenv("ODD_PASSWORD", os.fsdecode(b"no utf-8 \xff\xfe"))
+    assert redact("fine") == "fine"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'X-Api-Key': 'sk-abc12345'}", "{'X-Api-Key': '***'}"),
+        ('{\\"api_key\\": \\"sk-abc12345\\"}', '{\\"api_key\\": \\"***\\"}'),
+        ("https://host/v1?key=AIzaSy0123456&x=1", "https://host/v1?key=***&x=1"),
+        ("SHOP_API_KEY=sk-abc12345 python", "SHOP_API_KEY=*** python"),
+        ("Authorization: sk-abc12345", "Authorization: ***"),
+        ("x-goog-api-key:sk-abc12345", "x-goog-api-key:***"),
+    ],
+)
+def test_what_follows_the_name_of_a_key_is_hidden(text: str, shown: str) -> None:
+    assert redact(text) == shown

@@ -1,19 +1,22 @@
 """`GRPOTrainer(distributed=True)` in a plain process: the call travels to ranks that torch's launcher starts.
 
 Each rank is a fresh interpreter that is given the trainer by import path and repeats its `train()` call; the
-folder of the run is what comes back. Under torchrun, whose processes all run the user's script, none of this
-is needed. Not here: several machines, which torchrun meets.
+folder of the run is what comes back. A call may hold keys: it lies in memory that ends with this process
+(Linux; elsewhere in a file of this user alone), and errors travel back without them. Under torchrun, whose
+processes all run the user's script, none of this is needed. Not here: several machines, which torchrun meets.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,11 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import (
-    ChildFailedError,
-    ProcessFailure,
-    get_error_handler,
-)
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from stateset.rl.config.schema import Config
@@ -79,11 +78,9 @@ def launch(trainer: Trainer, call: Mapping[str, Any]) -> Model:
     if call["resume"] is None:
         trainer.config = config.model_copy(update={"output_dir": str(run)})
     packed = _packed(trainer, call)
-    with tempfile.TemporaryDirectory() as folder, _surroundings(ranks):  # a folder that nobody else can read
-        file = Path(folder) / "call"
-        file.write_bytes(packed)
+    with _offered(packed) as file, tempfile.TemporaryDirectory() as errors, _surroundings(ranks):
         try:
-            _start(ranks, file)
+            _start(ranks, file, errors)
         except SignalException as stop:
             raise StoppedError(_said(run) or "stopped before the first step", int(stop.sigval)) from None
         except ChildFailedError as failed:
@@ -107,29 +104,49 @@ def _packed(trainer: Trainer, call: Mapping[str, Any]) -> bytes:
         ) from error
 
 
+@contextlib.contextmanager
+def _offered(packed: bytes) -> Iterator[str]:
+    """A path by which processes of this user read the call while this one lives."""
+    linux = sys.platform == "linux"
+    with os.fdopen(os.memfd_create("call"), "wb") if linux else tempfile.NamedTemporaryFile() as file:
+        file.write(packed)
+        file.flush()
+        yield f"/proc/{os.getpid()}/fd/{file.fileno()}" if linux else file.name
+
+
 def repeat(file: str) -> NoReturn:
     """Make the call that `launch` wrote, in one of its processes; leave an error where the launcher looks."""
     try:
         trainer, call = pickle.loads(Path(file).read_bytes())
         trainer.train(**call)
     except StatesetRLError as error:
-        get_error_handler().record_exception(error)
+        _record(error)
         sys.exit(error.exit_code)
     except Exception as error:
         sys.stderr.write(redact(traceback.format_exc()))
-        get_error_handler().record_exception(error)
+        _record(error)
         sys.exit(1)
     sys.exit(0)
 
 
-def _start(ranks: int, file: Path) -> None:
+def _record(error: Exception) -> None:
+    """What torch's error handler writes, without secrets."""
+    said = {
+        "message": redact(f"{type(error).__name__}: {error}"),
+        "extraInfo": {"timestamp": int(time.time())},
+    }
+    if place := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        Path(place).write_text(json.dumps({"message": said}), encoding="utf-8")
+
+
+def _start(ranks: int, file: str, errors: str) -> None:
     paths = [str(path) or os.getcwd() for path in sys.path]
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=ranks, max_restarts=0,
         run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost",
-        logs_specs=DefaultLogsSpecs(log_dir=str(file.parent)),  # errors are left there, too
+        logs_specs=DefaultLogsSpecs(log_dir=errors),
     )  # fmt: skip
-    elastic_launch(config, sys.executable)("-c", _BOOT, str(file), *paths)
+    elastic_launch(config, sys.executable)("-c", _BOOT, file, *paths)
 
 
 def _first(failures: Mapping[int, ProcessFailure], ranks: int) -> StatesetRLError:
