@@ -13,6 +13,7 @@ import reward_zoo
 from test_openai_graders import answered
 from typer.testing import CliRunner
 
+from stateset.rl import CustomerServiceReward
 from stateset.rl.cli.app import app
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import DataError, GateError
@@ -158,6 +159,23 @@ class Holding:
 
 def closing(words: frozenset[str]) -> Any:
     return lambda response: float(response in words)
+
+
+def test_own_words_are_found_in_the_folder_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far_words.py").write_text(
+        'KIND = ["gladly"]\n\n\ndef polite(text):\n    return "with pleasure" in text\n'
+    )
+    (tmp_path / "near_reward.py").write_text(
+        "import re\n\nimport far_words\nfrom far_words import polite\n\n\ndef near(response):\n"
+        "    return polite(response) + any(w in response for w in far_words.KIND) + bool(re.NOFLAG)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import near_reward
+
+    assert own_words(near_reward.near) == ["gladly", "with pleasure"]
+    assert {"sorry", "shut up"} <= set(own_words(CustomerServiceReward()))
 
 
 def test_a_rewards_own_words_are_found() -> None:

@@ -1,8 +1,8 @@
 """The words that a reward looks for, for a probe that strings them together.
 
 Text literals, lists of words and the words of regular expressions: in the reward's source, in what it holds
-(its attributes and its closure), and in the functions and classes of its own module that it uses. What it
-imports from other modules, reads from files or asks a model for is not found.
+(its attributes and its closure), and in the functions and classes that it uses from its own module, package
+or folder. What it takes from libraries, reads from files or asks a model for is not found.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -65,12 +66,27 @@ def _mentioned(definition: Any) -> Iterator[Any]:
             yield node.value
         elif isinstance(node, ast.Name) and node.id in names:
             yield names[node.id]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = names.get(node.value.id)
+            if isinstance(module, ModuleType) and _together(module, names):
+                yield getattr(module, node.attr, None)
 
 
 def _is_neighbour(value: Any, place: Any) -> bool:
-    """A function or class of the same module."""
-    written = inspect.isfunction(value) or isinstance(value, type)
-    return written and value.__module__ == _definition(place).__module__
+    """A function or class of the same module, package or folder."""
+    if not (inspect.isfunction(value) or isinstance(value, type)):
+        return False
+    one, other = (sys.modules.get(of.__module__) for of in (value, _definition(place)))
+    return one is not None and other is not None and (one is other or _together(one, vars(other)))
+
+
+def _together(module: ModuleType, names: Mapping[str, Any]) -> bool:
+    """Whether a module is of the package, or lies in the folder, of the one with these names."""
+    package = (names.get("__package__") or "").partition(".")[0]
+    if package and module.__name__.partition(".")[0] == package:
+        return True
+    one, other = module.__dict__.get("__file__"), names.get("__file__")
+    return bool(one and other) and Path(str(one)).parent == Path(str(other)).parent
 
 
 def _texts(value: Any) -> Iterator[str]:
