@@ -19,6 +19,7 @@ from stateset.rl.checkpoint_files import replace_folder, seal
 from stateset.rl.errors import ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
+from stateset.rl.policy.encoding import template_ids, text_ids
 from stateset.rl.policy.forward import plain_hidden, scored, shared_hidden, spread
 from stateset.rl.policy.logprobs import Head, token_kl
 from stateset.rl.policy.model_files import cause
@@ -122,8 +123,9 @@ class Policy:
     def encode(self, prompt: str | tuple[Message, ...] | list[Message]) -> tuple[int, ...]:
         """Token ids of a prompt as the model's chat template renders it, up to where the answer begins.
 
-        A model without a chat template takes strings as they are. The text begins once, and does not end:
-        a second begin token, and an end that a tokenizer appends, are left out.
+        Control tokens come from the template alone: in a message they are text. A model without a template
+        takes strings as they are. The text begins once, and does not end: a second begin token, and an end
+        that a tokenizer appends, are left out.
 
         Raises:
             ModelError: a list of messages for a model without a chat template, a template that refuses the
@@ -142,15 +144,13 @@ class Policy:
             return self._begun_once(ids)
         messages: Any = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         try:
-            encoded: Any = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_dict=True
-            )
+            ids = template_ids(self.tokenizer, messages)
         except Exception as error:  # a template is a program that the model's author wrote
             raise ModelError(
                 f"the chat template of model '{self.name}' refuses this prompt ({cause(error)}): write it as "
                 "the template wants it, or repair the template"
             ) from error
-        return self._begun_once(encoded["input_ids"])
+        return self._begun_once(ids)
 
     def _begun_once(self, ids: Sequence[int]) -> tuple[int, ...]:
         begin = self.tokenizer.bos_token_id
@@ -205,8 +205,7 @@ class Policy:
 
     def encode_reply(self, reply: str) -> tuple[int, ...]:
         """Token ids of a written reply as the model would have sampled it: its text and the turn's end."""
-        ids = self.tokenizer(reply.strip(), add_special_tokens=False)["input_ids"]
-        return (*self._known(ids), self.turn_end)
+        return (*self._known(text_ids(self.tokenizer, reply.strip())), self.turn_end)
 
     def prompt_room(self, max_response_length: int, key: str = "max_response_length") -> int:
         """Tokens that a prompt may have beside a response of this length.
