@@ -260,6 +260,7 @@ def share_passed(effect: float, criteria: Criteria, seed: int) -> float:
 WHOLE = Criteria(margins={"quality": 0.01}, slices={"situation": None}, rates={"pii": 0.05})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("least", "effect"), [(0.0, 0.0), (0.05, 0.05)])
 def test_a_model_that_is_no_better_than_asked_rarely_passes(least: float, effect: float) -> None:
     """2,000 comparisons under STATESET_LONG=1: at most alpha and 2.33 of its standard errors, 6.1 %."""
@@ -268,12 +269,14 @@ def test_a_model_that_is_no_better_than_asked_rarely_passes(least: float, effect
     assert share <= 0.05 + 2.33 * math.sqrt(0.05 * 0.95 / RUNS)
 
 
+@pytest.mark.slow
 def test_more_criteria_make_false_passes_no_more_frequent() -> None:
     share = share_passed(0.0, WHOLE, seed=2)
     print(f"false passes with four criteria: {share:.2%} of {RUNS}")
     assert share <= 0.05 + 2.33 * math.sqrt(0.05 * 0.95 / RUNS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criteria", [Criteria(), WHOLE], ids=["gain alone", "four criteria"])
 def test_ten_points_more_on_200_tickets_pass(criteria: Criteria) -> None:
     share = share_passed(0.1, criteria, seed=3)
