@@ -177,6 +177,7 @@ def soaked(home: Path, folder: Path, minutes: float, seed: int) -> dict[str, Any
         "exact": soak.verdict.exact,
         "runs": soak.verdict.runs,
         "steps": STEPS,
+        "compared": dict(soak.verdict.compared),
         "kills": dict(sorted(soak.verdict.kills.items())),
         "processes": dict(soak.ends),
         "checkpoints that found no room": said.count("training goes on without this checkpoint"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import write_model
@@ -148,6 +149,7 @@ def _run(model: Path, out: Path, case: Case, stops: set[int]) -> None:
     done = False
     while not done:
         random.seed(0)  # as a script does at its start
+        np.random.seed(0)
         torch.manual_seed(0)
         resumes = (out / "manifest.json").is_file()
         found = load_checkpoint(out) if resumes else None

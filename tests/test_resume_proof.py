@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from stateset.rl.resume_proof.differences import differences, tensor_differences, timed_out
-from stateset.rl.resume_proof.kills import Instants
+from stateset.rl.checkpoint import TrainerState, save_checkpoint
+from stateset.rl.cli.app import app
+from stateset.rl.resume_proof import kills
+from stateset.rl.resume_proof.differences import compared, differences, tensor_differences, timed_out
+from stateset.rl.resume_proof.kills import Instants, Verdict
 from stateset.rl.resume_proof.lives import Life, Point, spans
 
 METRICS = '{"step": 1, "reward": 0.5}\n{"step": 2, "reward": 0.75}\n'
@@ -55,6 +60,61 @@ def test_what_depends_on_the_clock_is_not_compared(tmp_path: Path) -> None:
     run = write_run(tmp_path / "b", **{"metrics.jsonl": later, "rollouts/step_00002.jsonl": "{}\n"})
     assert list(differences(whole, run, before=2)) == []
     assert list(differences(whole, run, before=3)) != []
+
+
+def checkpoints(run: Path, second: TrainerState, timings: int = 10, metrics: int = 20) -> None:
+    for state in (TrainerState(step=1), second):
+        logs = {"timings.jsonl": timings, "events.jsonl": timings, "metrics.jsonl": metrics}
+        save_checkpoint(run / "checkpoints", state, {"a": torch.zeros(2)}, 3, {"seed": 1}, logs)
+
+
+def test_counters_of_checkpoints_are_compared_without_what_tells_of_the_clock(tmp_path: Path) -> None:
+    one, other = write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    checkpoints(one, TrainerState(step=2, best_reward=0.5))
+    checkpoints(other, TrainerState(step=2, best_reward=0.5), timings=11)
+    assert list(differences(one, other)) == []
+    assert compared(one, other) == {"steps": 2, "rollouts": 2, "checkpoints": 2}
+    assert compared(one, other, before=2) == {"steps": 1, "rollouts": 1, "checkpoints": 1}
+    assert compared(one, other, before=1) == {"steps": 0, "rollouts": 0, "checkpoints": 0}
+
+    checkpoints(other, TrainerState(step=2, best_reward=0.25), metrics=21)
+    found = [line.rpartition("checkpoints/")[2] for line in differences(one, other)]
+    assert found == [
+        "step_00001/logs.json differs in metrics.jsonl",
+        "step_00002/logs.json differs in metrics.jsonl",
+        "step_00002/state.json differs in best_reward",
+    ]
+
+
+def test_global_random_states_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    checkpoints(one, TrainerState(step=2))
+    monkeypatch.setattr("stateset.rl.checkpoint.random.getstate", lambda: (3, (1, 2), None))
+    checkpoints(other, TrainerState(step=2))
+    found = [line.rpartition("/")[2] for line in differences(one, other)]
+    assert found == ["random.json differs in python"] * 2
+
+
+def test_where_nothing_could_be_compared_nothing_is_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reward is late in step 1, so that every later number hangs on the clock."""
+    late = {"rollouts/step_00001.jsonl": RUN["rollouts/step_00002.jsonl"]}
+    verdict = Verdict(steps=2)
+    assert verdict.compare(write_run(tmp_path / "a", **late), write_run(tmp_path / "b")), "no difference"
+    assert not verdict.exact
+    monkeypatch.setattr(kills, "prove", lambda *_: verdict)
+    done = CliRunner().invoke(app, ["verify-resume", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 3
+    assert "0 of 2 steps, 0 rollouts, 0 checkpoints, logs before step 1: 0 differences" in done.output
+    assert "verdict nothing could be compared: reward calls hit their time limit from" in done.output
+
+    verdict.compare(write_run(tmp_path / "c"), write_run(tmp_path / "d"))
+    done = CliRunner().invoke(app, ["verify-resume", "--json", "--out", str(tmp_path / "json")])
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["exact"]
+    assert found["compared"] == {"steps": 1, "rollouts": 1, "checkpoints": 0}
 
 
 def test_tensors_are_compared_bit_by_bit() -> None:

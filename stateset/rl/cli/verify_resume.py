@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stateset.rl.resume_proof.kills import Verdict
 
 _SHOWN = 5  # differences
+_FAULT, _NOTHING = 1, 3  # exit codes: not exact; no step could be compared
 
 
 def verify_resume(
@@ -43,7 +44,7 @@ def verify_resume(
         _show(verdict, scope)
     if not verdict.exact:
         show.note(f"the runs are in {folder}")
-        raise typer.Exit(1)
+        raise typer.Exit(_FAULT if verdict.fault else _NOTHING)
     if out is None:
         _remove(folder)
 
@@ -107,17 +108,33 @@ def _show(verdict: Verdict, scope: dict[str, Any]) -> None:
     hits = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.kills.items()))
     show.data(f"killed {verdict.kills.total()} times: {hits}; {verdict.runs} runs of {verdict.steps} steps")
     show.data(f"checkpoints lost {len(verdict.lost)}, damaged {len(verdict.damaged)}")
-    before = verdict.compared_before
-    what = (
-        "weights, optimizer, logs, rollouts" if before is None else f"logs and rollouts before step {before}"
-    )
-    show.data(f"{what}: {len(verdict.differences)} differences from a run that was never killed")
+    differ = f"{len(verdict.differences)} differences from a run that was never killed"
+    show.data(f"{_compared(verdict)}: {differ}")
     found = [*verdict.lost, *verdict.damaged, *verdict.differences]
     for line in found[:_SHOWN]:
         show.data(f"  {line}")
     show.data(f"{verdict.late_calls} reward calls hit their time limit, which depends on the clock")
     show.data("scope   {machine}, {system}, torch {torch}, {threads} threads".format(**scope))
-    show.data("verdict resume is exact" if verdict.exact else "verdict resume is NOT exact")
+    show.data(f"verdict {_sentence(verdict)}")
+
+
+def _compared(verdict: Verdict) -> str:
+    found, before = verdict.compared, verdict.compared_before
+    steps = f"{found['steps']} of {verdict.runs * verdict.steps} steps"
+    rest = "logs, final weights" if before is None else f"logs before step {before}"
+    return f"{steps}, {found['rollouts']} rollouts, {found['checkpoints']} checkpoints, {rest}"
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.fault:
+        return "resume is NOT exact"
+    if not verdict.exact:
+        return (
+            "nothing could be compared: reward calls hit their time limit from the first step on, which "
+            "depends on the clock. Raise reward_timeout_seconds, or try with a quicker reward"
+        )
+    limit = verdict.compared_before
+    return "resume is exact" if limit is None else f"resume is exact before step {limit}; the rest is unknown"
 
 
 def _as_json(verdict: Verdict, scope: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -126,6 +143,7 @@ def _as_json(verdict: Verdict, scope: dict[str, Any], folder: Path) -> dict[str,
         "kills": dict(verdict.kills),
         "runs": verdict.runs,
         "steps": verdict.steps,
+        "compared": dict(verdict.compared),
         "lost": verdict.lost,
         "damaged": verdict.damaged,
         "differences": verdict.differences,

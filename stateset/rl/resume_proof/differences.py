@@ -1,13 +1,14 @@
-"""Two run directories compared bit for bit: logs, model folders and the newest checkpoint's tensors.
+"""Two run directories compared bit for bit: logs, model folders, and the tensors and JSON of checkpoints.
 
-What tells of the clock or the place is left out: `timings.jsonl`, `events.jsonl`, the manifest, and the
-lineage in a model folder. Reads files only, and knows nothing of how the runs came about.
+What tells of the clock or the place is left out: `timings.jsonl`, `events.jsonl` and their lengths, the
+manifests, and the lineage in a model folder. Reads files only, and knows nothing of how the runs came about.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -17,12 +18,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stateset.rl.checkpoint_files import list_checkpoints
+from stateset.rl.checkpoint_files import MANIFEST, damage, list_checkpoints
 from stateset.rl.tracking.read_runs import read_jsonl, step_of
 
-_LOGS = ("metrics.jsonl", "warm_start.jsonl", "eval/summary.jsonl")
+_LOGS = ("metrics.jsonl", "eval/summary.jsonl")
 _STEPS = ("rollouts", "updates", "eval")
-_MODELS = ("warm_start", "best", "model")
+_MODELS = ("best", "model")
+_CLOCK = ("events.jsonl", "timings.jsonl")  # logs whose lengths in a checkpoint tell of the clock
 _TIMED_OUT = re.compile(r"timed out after|TimeoutError")
 
 
@@ -32,17 +34,31 @@ def differences(one: Path, other: Path, before: int | None = None) -> Iterator[s
     Args:
         one: a run directory.
         other: the one that it is held against.
-        before: compare only what steps before this one wrote, and no weights; None: everything.
+        before: compare only what steps before this one wrote; None: everything.
     """
+    yield from _lines(one / "warm_start.jsonl", other / "warm_start.jsonl", None)
+    yield from _folders(one / "warm_start", other / "warm_start")
     for log in _LOGS:
         yield from _lines(one / log, other / log, before)
     for path in sorted(_step_files(one) | _step_files(other), key=lambda path: (step_of(path), path)):
         if before is None or step_of(path) < before:
             yield from _lines(one / path, other / path, None)
-    if before is None:
-        yield from _checkpoints(one, other)
-        for name in _MODELS:
-            yield from _folders(one / name, other / name)
+    yield from _checkpoints(one, other, before)
+    for name in _MODELS if before is None else ():
+        yield from _folders(one / name, other / name)
+
+
+def compared(one: Path, other: Path, before: int | None = None) -> Counter[str]:
+    """How many `steps`, `rollouts` (responses) and `checkpoints` of two runs `differences` holds together."""
+    mine, theirs = (
+        {step for line in _read(run / "metrics.jsonl") if (step := _parsed(line).get("step"))}
+        for run in (one, other)
+    )
+    steps = {step for step in mine & theirs if before is None or step < before}
+    files = [path for path in sorted((one / "rollouts").glob("step_*.jsonl")) if step_of(path) in steps]
+    rollouts = sum(len(group["responses"]) for path in files for group in read_jsonl(path))
+    checkpoints = len(_common(one, other, before))
+    return Counter(steps=len(steps), rollouts=rollouts, checkpoints=checkpoints)
 
 
 def timed_out(run: Path) -> dict[int, int]:
@@ -100,13 +116,32 @@ def _step_files(run: Path) -> set[Path]:
     return {path.relative_to(run) for name in _STEPS for path in (run / name).glob("step_*.jsonl")}
 
 
-def _checkpoints(one: Path, other: Path) -> Iterator[str]:
+def _checkpoints(one: Path, other: Path, before: int | None) -> Iterator[str]:
     ours, theirs = (list_checkpoints(run / "checkpoints")[-1:] for run in (one, other))
-    if [p.name for p in ours] != [p.name for p in theirs]:
+    if before is None and [path.name for path in ours] != [path.name for path in theirs]:
         yield f"{one} and {other} end with other checkpoints"
-        return
-    for mine, other_one in zip(ours, theirs, strict=True):
-        yield from _folders(mine, other_one)
+    for name in _common(one, other, before):
+        mine, their = (run / "checkpoints" / name for run in (one, other))
+        broken = [f"{path}: {found}" for path in (mine, their) if (found := damage(path))]
+        yield from broken or [*_folders(mine, their), *_states(mine, their)]
+
+
+def _common(one: Path, other: Path, before: int | None) -> list[str]:
+    """Names of the checkpoints that both runs still have, the oldest first."""
+    theirs = {path.name for path in list_checkpoints(other / "checkpoints")}
+    names = [path.name for path in list_checkpoints(one / "checkpoints") if path.name in theirs]
+    warm = [name for name in names if name.startswith("warm_")]
+    return [name for name in names if before is None or name in warm or step_of(Path(name)) < before]
+
+
+def _states(one: Path, other: Path) -> Iterator[str]:
+    """Of two checkpoints: counters, random states, origin, and the lengths of logs without a clock."""
+    names = {path.name for folder in (one, other) for path in folder.glob("*.json")} - {MANIFEST}
+    for name in sorted(names):
+        mine, their = (_parsed((folder / name).read_bytes()) for folder in (one, other))
+        keys = sorted((mine.keys() | their.keys()) - {*_CLOCK})
+        if found := [key for key in keys if json.dumps(mine.get(key)) != json.dumps(their.get(key))]:
+            yield f"{one / name} differs in {', '.join(found)}"
 
 
 def _folders(one: Path, other: Path) -> Iterator[str]:

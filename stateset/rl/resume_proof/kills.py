@@ -19,7 +19,7 @@ from stateset.rl.checkpoint_files import damage, list_checkpoints
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import TrainingError
 from stateset.rl.policy.aliases import alias_file
-from stateset.rl.resume_proof.differences import differences, timed_out
+from stateset.rl.resume_proof.differences import compared, differences, timed_out
 from stateset.rl.resume_proof.lives import Instant, Life, live, spans
 from stateset.rl.resume_proof.victim import LOG
 from stateset.rl.tracking.read_runs import read_run
@@ -34,7 +34,8 @@ class Verdict:
     Attributes:
         steps: of the twin.
         kills: by what the run was doing.
-        runs: how many were brought to their end and compared.
+        runs: how many were brought to their end.
+        compared: of all runs the `steps`, `rollouts` and `checkpoints` that were held against the twin's.
         damaged: checkpoints that did not verify after a kill, each with the file.
         lost: checkpoints that were there before a kill and not after it.
         differences: from the twin, the earliest first.
@@ -45,6 +46,7 @@ class Verdict:
     steps: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
+    compared: Counter[str] = field(default_factory=Counter)
     damaged: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -52,9 +54,14 @@ class Verdict:
     compared_before: int | None = None
 
     @property
+    def fault(self) -> bool:
+        """Something was lost, or differs."""
+        return bool(self.damaged or self.lost or self.differences)
+
+    @property
     def exact(self) -> bool:
-        """Nothing was lost, and nothing differs."""
-        return not (self.damaged or self.lost or self.differences)
+        """Training steps were compared, nothing was lost, and nothing differs."""
+        return self.compared["steps"] > 0 and not self.fault
 
     def look_at(self, checkpoints: Path, committed: str) -> None:
         """After a kill, at checkpoints: each must verify, and the one named `committed` be there."""
@@ -70,8 +77,10 @@ class Verdict:
         steps = [step for found in late for step in found]
         if steps:
             self.compared_before = min(*steps, self.compared_before or steps[0])
-        found = list(differences(whole, run, min(steps, default=None)))
+        before = min(steps, default=None)
+        found = list(differences(whole, run, before))
         self.differences += found
+        self.compared.update(compared(whole, run, before))
         self.runs += 1
         return not found
 

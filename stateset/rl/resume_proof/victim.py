@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import re
 import sys
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from stateset.rl.config.schema import Config
 from stateset.rl.tracking.recorder import PHASE_EVENT
@@ -90,5 +94,8 @@ def train(
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.environ["STATESET_RL_HOME"] = str(home)
+    random.seed(0)  # as a script does at its start, so that rewards which draw can be compared
+    np.random.seed(0)
+    torch.manual_seed(0)
     sys.addaudithook(Observer(str(config.output_dir), link, stop_at))
     GRPOTrainer(config=config).train(resume=config.output_dir if resume else None)
