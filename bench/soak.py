@@ -5,8 +5,8 @@
 FOLDER should lie on a small disk of its own, since the rest of it is filled with a ballast of changing size:
     unshare -rm sh -c 'mount -t tmpfs -o size=32m tmpfs /mnt && python bench/soak.py --disk /mnt/soak'
 needs no root. Projects, the judge's ledgers and the processes' log lie elsewhere. Each finished run is
-compared bit for bit with a twin that had the same judge, all of the disk and no kills. Prints JSON; exit code
-1 if something was lost or differs.
+compared bit for bit with a twin that had the same judge, all of the disk and no kills; but for `best/` where
+that found no room. Prints JSON; exit code 1 if something was lost or differs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -52,6 +53,11 @@ SETTINGS = (
     "reward=reward:Judged", f"max_steps={STEPS}", "epochs=9", "eval_every=4", "save_every=1",
     "keep_checkpoints=2", "reward_check=false", "reward_timeout_seconds=600",
 )  # fmt: skip
+NO_BEST = "training goes on without this best/"
+ABOUT_BEST = re.compile(
+    r"/best/|eval/summary.jsonl:\d+ differs in best$|logs.json differs in eval/summary.jsonl$"
+    r"|state.json differs in (best_reward|best_step|best_reward, best_step)$"
+)
 DISK_FULL = ("No space left on device", "could not be written", "are free")
 
 
@@ -108,7 +114,18 @@ class Soak:
 
     verdict: Verdict
     ends: Counter[str] = field(default_factory=Counter)
-    without_checkpoint: int = 0
+    without_best: int = 0
+
+    def compare(self, whole: Path, run: Path) -> bool:
+        """Whether a run equals its twin, but for the best weights where these found no room."""
+        known = len(self.verdict.differences)
+        self.verdict.compare(whole, run)
+        found = self.verdict.differences[known:]
+        if NO_BEST in (run / "events.jsonl").read_text(encoding="utf-8"):
+            self.without_best += 1
+            found = [line for line in found if not ABOUT_BEST.search(line)]
+        self.verdict.differences[known:] = found
+        return not found
 
 
 def project(folder: Path, url: str) -> Config:
@@ -168,7 +185,7 @@ def soaked(home: Path, folder: Path, minutes: float, seed: int) -> dict[str, Any
             chain(
                 given.model_copy(update={"output_dir": str(run)}), home, instants, began + 60 * minutes, soak
             )
-            if soak.verdict.compare(folder / "whole", run):
+            if soak.compare(folder / "whole", run):
                 shutil.rmtree(run)
         ballast.stop()
     said = (home / "log.txt").read_text(errors="replace")
@@ -181,6 +198,7 @@ def soaked(home: Path, folder: Path, minutes: float, seed: int) -> dict[str, Any
         "kills": dict(sorted(soak.verdict.kills.items())),
         "processes": dict(soak.ends),
         "checkpoints that found no room": said.count("training goes on without this checkpoint"),
+        "runs whose best weights found no room": soak.without_best,
         "judge": dict(judge.told),
         "late_calls": soak.verdict.late_calls,
         "lost": soak.verdict.lost,

@@ -89,7 +89,7 @@ def test_counters_of_checkpoints_are_compared_without_what_tells_of_the_clock(tm
 def test_global_random_states_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = write_run(tmp_path / "a"), write_run(tmp_path / "b")
     checkpoints(one, TrainerState(step=2))
-    monkeypatch.setattr("stateset.rl.checkpoint.random.getstate", lambda: (3, (1, 2), None))
+    monkeypatch.setattr("stateset.rl.random_states.random.getstate", lambda: (3, (1, 2), None))
     checkpoints(other, TrainerState(step=2))
     found = [line.rpartition("/")[2] for line in differences(one, other)]
     assert found == ["random.json differs in python"] * 2

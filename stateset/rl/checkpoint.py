@@ -47,7 +47,7 @@ class TrainerState:
         call_optimizer_steps: of this call; the learning rate follows from it.
         reward_low: the lowest reward so far, None before the first.
         reward_high: the highest.
-        best_reward: the best held-out mean so far, None before the first evaluation.
+        best_reward: the best held-out mean whose weights were saved, None before the first.
         best_step: where that was.
         data_hash: fingerprint of this call's tasks and of what their order depends on.
         eval_hash: fingerprint of what `best_reward` was measured with.
@@ -97,11 +97,8 @@ class TrainerState:
         return self.reward_low, self.reward_high
 
     def improves(self, reward: float) -> bool:
-        """Whether this held-out mean (NaN: nothing was scored) is the best so far; then it is remembered."""
-        if math.isnan(reward) or (self.best_reward is not None and reward <= self.best_reward):
-            return False
-        self.best_reward, self.best_step = reward, self.step
-        return True
+        """Whether this held-out mean (NaN: nothing was scored) is above the best so far."""
+        return not math.isnan(reward) and (self.best_reward is None or reward > self.best_reward)
 
     def begin_call(self) -> None:
         """Another `train()` call: its own data order and learning rate schedule."""

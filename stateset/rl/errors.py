@@ -46,7 +46,7 @@ class SandboxError(StatesetRLError):
 
 
 class CheckpointError(StatesetRLError):
-    """A checkpoint could not be written or read."""
+    """A checkpoint or a model folder could not be written, or a checkpoint not be read."""
 
 
 class TrainingError(StatesetRLError):

@@ -247,10 +247,10 @@ class Keeper:
                 max_tokens=self.config.max_response_length,
                 max_prompt_length=self.config.max_prompt_length,
             )
-        best = self.state.improves(found.reward)
-        self.recorder.evaluation(self.state.step, found.reward, found.parts, found.groups, best=best)
+        best = self.state.improves(found.reward) and self.keep_model("best")
         if best:
-            self.save_model("best")
+            self.state.best_reward, self.state.best_step = found.reward, self.state.step
+        self.recorder.evaluation(self.state.step, found.reward, found.parts, found.groups, best=best)
 
     def save_checkpoint(self) -> None:
         """Write what a resume needs; where that fails, training goes on from what lies on the disk so far."""
@@ -294,9 +294,31 @@ class Keeper:
         }
         return self.policy.save(run / name, lineage)
 
+    def keep_model(self, name: str) -> bool:
+        """`save_model`; where that fails, training goes on with the older folder. Whether it was written."""
+
+        def write() -> bool:
+            try:
+                self.save_model(name)
+            except CheckpointError as error:
+                self.recorder.warning(self.state.step, f"{error}; training goes on without this {name}/")
+                return False
+            return True
+
+        return bool(self.learner.world.lead(write))
+
     def finish(self) -> None:
-        """Save the trained model and let `grpo_trained` name it, `base` what it started from."""
-        folder = self.save_model("model")
+        """Save the trained model and let `grpo_trained` name it, `base` what it started from.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        try:
+            folder = self.save_model("model")
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}, then resume the run: it goes on from its newest checkpoint and writes the model"
+            ) from error
         if not self.learner.world.leads:
             return
         try:

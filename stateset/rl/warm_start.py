@@ -177,7 +177,7 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
     learner.begin()
     keeper.engine.load_weights(keeper.policy)
     state.warm_start, state.warm_step, state.warming = warm_start_name(config), 0, False
-    keeper.save_model("warm_start")
+    keeper.keep_model("warm_start")
     keeper.save_checkpoint()
 
 

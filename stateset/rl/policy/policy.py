@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stateset.rl.checkpoint_files import replace_folder, seal
-from stateset.rl.errors import ConfigError, DataError, ModelError
+from stateset.rl.errors import CheckpointError, ConfigError, DataError, ModelError
 from stateset.rl.manifest import write_json_atomic
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.encoding import template_ids, text_ids
@@ -255,6 +255,9 @@ class Policy:
 
         `lineage` goes into its `stateset_rl.json`: where the weights came from. Such a folder, which belongs
         to a run, is sealed with a `MANIFEST.json`, too.
+
+        Raises:
+            CheckpointError: it could not be written; what was there before is untouched.
         """
 
         def write(place: Path) -> None:
@@ -264,7 +267,13 @@ class Policy:
                 write_json_atomic(place / "stateset_rl.json", lineage)
                 seal(place)
 
-        return replace_folder(Path(folder), write)
+        try:
+            return replace_folder(Path(folder), write)
+        except Exception as error:  # of a full disk transformers, peft and tokenizers raise what they like
+            raise CheckpointError(
+                f"the model folder {folder} could not be written ({cause(error)}); what was there before is "
+                "as it was. Free some disk space, or make the folder writable"
+            ) from error
 
 
 def _stop_ids(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> frozenset[int]:

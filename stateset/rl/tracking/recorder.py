@@ -11,7 +11,7 @@ from types import TracebackType
 
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.schema import Config
-from stateset.rl.errors import StoppedError
+from stateset.rl.errors import StoppedError, TrainingError
 from stateset.rl.redact import redact
 from stateset.rl.tracking.forecast import guess_step_seconds
 from stateset.rl.tracking.health import Health
@@ -98,10 +98,11 @@ class Recorder:
         self._terminal.__exit__(kind, error, trace)
         if error is None:
             self._run.close("finished")
-        elif isinstance(error, StoppedError | KeyboardInterrupt):
-            self._run.close("stopped", redact(str(error)))
-        else:
-            self._run.close("failed", redact(f"{type(error).__name__}: {error}"))
+            return
+        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+        said = redact(str(error) if stopped else f"{type(error).__name__}: {error}")
+        with contextlib.suppress(TrainingError):  # a full disk; the run then reads as stopped
+            self._run.close("stopped" if stopped else "failed", said)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -144,7 +144,7 @@ class RunDirectory:
         *,
         best: bool,
     ) -> None:
-        """Record one pass over the held-out tasks; `best` marks the highest reward so far."""
+        """Record one pass over the held-out tasks; `best`: the highest reward so far, now in `best/`."""
         self._write_lines(
             f"eval/{step_file(step)}", [{**_group(g), "responses": _responses(g)} for g in groups]
         )
