@@ -2,12 +2,14 @@
 
 import builtins
 import json
+import os
 from pathlib import Path
 
 import datasets
 import pytest
 
 from stateset.rl.data.difficulty import filter_by_difficulty
+from stateset.rl.data.json_text import elements, parse_json
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import DataError, MissingExtraError
 from stateset.rl.types import Task
@@ -55,7 +57,7 @@ def parquet(path):
 
 SOURCES = {
     "jsonl": lambda write: (write("a.jsonl", json.dumps(ROW)), "a.jsonl:1"),
-    "json": lambda write: (write("a.json", json.dumps([ROW], indent=1)), "a.json row 1"),
+    "json": lambda write: (write("a.json", json.dumps([ROW], indent=1)), "a.json:2 row 1"),
     "csv": lambda write: (write("a.csv", f"{','.join(ROW)}\n{','.join(ROW.values())}\n"), "a.csv:2"),
     "bom": lambda write: (
         write("a.csv", f"\ufeff{','.join(ROW)}\r\n{','.join(ROW.values())}\r\n"),
@@ -238,6 +240,33 @@ def test_long_broken_lines_are_cut(write):
         ("a.csv", "prompt,answer\nx,y,z", "a.csv:2: 3 cells, but the header has 2"),
         ("a.csv", "prompt,answer\nx", "a.csv:2: 1 cells, but the header has 2"),
         ("a.csv", 'prompt\nx\n"y', "a.csv:3: not valid CSV"),
+        (
+            "a.csv",
+            'prompt\n"x\ny"\n"z\nv\nw\n',
+            "a.csv:4: not valid CSV (unexpected end of data); a quote of the row",
+        ),
+        (
+            "a.csv",
+            'prompt\nx\n"y' + "z\n" * 99_999,
+            "a.csv:3: not valid CSV (field larger than field limit (131072))",
+        ),
+        ("a.csv", f'prompt\n"{"z" * 140_000}"', "or convert the file to .jsonl, which has no limit"),
+        (
+            "a.json",
+            '[{"prompt": "a"},\n\n{"prompt": ""}, {"prompt": "b"}]',
+            "a.json:3 row 2: `prompt` is empty",
+        ),
+        (
+            "a.json",
+            '[{"prompt": "a"},\n {"prompt": "a", "prompt": "b"}]',
+            "a.json:2: not valid JSON (the key `prompt`",
+        ),
+        (
+            "a.json",
+            '[\n{"prompt": "a", "x": ' + "9" * 5000 + "}]",
+            "a.json:2: not valid JSON (a number of 5000 digits",
+        ),
+        ("a.json", '[{"prompt": "a"}, {"prompt": "",\n"answer": 1}]', "a.json:1 row 2: `prompt` is empty"),
         ("a.parquet", "x", "a.parquet: not a readable parquet file"),
         ("a.txt", "x", "unknown format '.txt'; convert it to one of .jsonl, .json, .csv, .parquet"),
     ],
@@ -246,12 +275,33 @@ def test_unusable_files(write, name, content, message):
     assert message in refusal(write(name, content))
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[]", []),
+        ("\ufeff [\n] ", []),
+        ("[1,2]", [(1, "1"), (1, "2")]),
+        (
+            '\n[\n"[\\n,",\r\n\t[[],\n{"]": [1,\n2]}]\n,null\n]',
+            [(3, '"[\\n,"'), (4, '[[],\n{"]": [1,\n2]}]'), (7, "null")],
+        ),
+    ],
+)
+def test_the_line_of_each_element(text, found):
+    assert parse_json(text) == [json.loads(element) for _, element in found]
+    assert list(elements(text)) == found
+
+
 def test_missing_files(write, tmp_path):
     write("tickets.jsonl", "")
     assert f"did you mean {tmp_path / 'tickets.jsonl'}?" in refusal(tmp_path / "tikets.jsonl")
     assert "data files there: tickets.jsonl" in refusal(tmp_path / "qqq")
     assert "check the path" in refusal(tmp_path / "none" / "qqq")
     assert "is a folder" in refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert refusal(tmp_path / "pipe.jsonl").endswith(
+        "pipe.jsonl is a pipe, a device or a socket; write its rows to a file and give that."
+    )
 
 
 def test_unreadable_file(write, monkeypatch):

@@ -5,6 +5,7 @@ A line that cannot be read becomes a row with a problem, so that all of them can
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import io
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from stateset.rl.data.json_text import NotJSONError, parse_json
+from stateset.rl.data.json_text import NotJSONError, elements, parse_json
 from stateset.rl.data.rows import Row
 from stateset.rl.errors import DataError, MissingExtraError
 
@@ -36,6 +37,8 @@ def read_rows(path: Path, label: str) -> Iterator[Row]:
 def _missing(path: Path) -> str:
     if os.path.isdir(path):
         return f"{path} is a folder; give a file in it ({', '.join(READERS)})."
+    if os.path.exists(path):
+        return f"{path} is a pipe, a device or a socket; write its rows to a file and give that."
     names = [entry.name for entry in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     near = difflib.get_close_matches(path.name, names, 1)
     data_files = sorted(name for name in names if Path(name).suffix.lower() in READERS)
@@ -87,10 +90,12 @@ def _shown(line: str) -> str:
 
 
 def _read_json(path: Path, label: str) -> Iterator[Row]:
+    text = _read_text(path, label)
     try:
-        rows = parse_json(_read_text(path, label))
+        rows = parse_json(text)
     except NotJSONError as error:
-        line = f":{error.line}" if error.line else ""
+        found = error.line or _bad_element(text)
+        line = f":{found}" if found else ""
         raise DataError(
             f"{label}{line}: not valid JSON ({error}); correct it there. With one row a line, name it .jsonl."
         ) from error
@@ -98,7 +103,19 @@ def _read_json(path: Path, label: str) -> Iterator[Row]:
         raise DataError(
             f"{label}: expected a list of rows, found {type(rows).__name__}; write [{{...}}, {{...}}]."
         )
-    return (Row(row, f"{label} row {number}") for number, row in enumerate(rows, start=1))
+    numbered = enumerate(zip(rows, elements(text), strict=True), start=1)
+    return (Row(row, f"{label}:{line} row {number}") for number, (row, (line, _)) in numbered)
+
+
+def _bad_element(text: str) -> int | None:
+    """The line in which the first element begins that is refused for what it says; None where none is."""
+    with contextlib.suppress(ValueError, RecursionError):
+        for line, element in elements(text):
+            try:
+                parse_json(element)
+            except NotJSONError:
+                return line
+    return None
 
 
 def _read_csv(path: Path, label: str) -> Iterator[Row]:
@@ -113,7 +130,15 @@ def _read_csv(path: Path, label: str) -> Iterator[Row]:
             elif cells:
                 yield _csv_row(header, cells, where)
     except csv.Error as error:
-        raise DataError(f"{label}:{line}: not valid CSV ({error}); export the file again.") from error
+        raise DataError(f"{label}:{line}: not valid CSV ({error}); {_csv_remedy(str(error))}.") from error
+
+
+def _csv_remedy(said: str) -> str:
+    if "field limit" in said:
+        return "close a quote of the row that begins there, or convert the file to .jsonl, which has no limit"
+    if "end of data" in said:
+        return "a quote of the row that begins there is never closed: close it"
+    return "export the file again"
 
 
 def _checked_header(cells: list[str], where: str) -> list[str]:

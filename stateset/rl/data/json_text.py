@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Iterator
 from typing import Any
 
 _DIGITS = 300  # a longer one is no float any more
@@ -34,6 +36,26 @@ def parse_json(text: str) -> Any:
         raise NotJSONError(reason, error.lineno) from error
     except RecursionError:
         raise NotJSONError("nested too deeply") from None
+
+
+def elements(text: str) -> Iterator[tuple[int, str]]:
+    """The elements of a JSON list as they are written, each behind the line, from 1, in which it begins.
+
+    Raises:
+        ValueError, RecursionError: the text is no list, or not one that any parser reads.
+    """
+    place, line, counted = text.index("[") + 1, 1, 0
+    while text[(place := _past_gap(text, place)) : place + 1] not in ("]", ""):
+        line += text.count("\n", counted, place)
+        counted = place
+        end = _PLAIN.raw_decode(text, place)[1]
+        yield line, text[place:end]
+        place = end
+
+
+def _past_gap(text: str, place: int) -> int:
+    found = _GAP.match(text, place)
+    return found.end() if found else place
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,6 +85,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+_GAP = re.compile(r"[\s,]+")
+_PLAIN = json.JSONDecoder(parse_int=str, parse_float=str)
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
 )

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from stateset.rl.manifest import to_json, write_text_atomic
 
-_LINE = re.compile(r"(?P<file>.+):(?P<line>\d+)")
-_RECORD = re.compile(r"(?P<file>.+?)(?: row |\[)(?P<record>\d+)\]?")
+_PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?:(?: row |\[)(?P<record>\d+)\]?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """`line` counts the file's lines from 1; `record` its records, where they have no line of their own."""
+    """`line` counts the file's lines from 1; `record` its records, where a line may hold several or none."""
 
     file: str
     reason: str
@@ -24,18 +23,19 @@ class Rejected:
     ticket: str | None = None
 
     def __str__(self) -> str:
-        place = f":{self.line}" if self.line else f" row {self.record}" if self.record is not None else ""
-        return f"{self.file}{place}: {self.reason}"
+        line = f":{self.line}" if self.line else ""
+        record = f" row {self.record}" if self.record is not None else ""
+        return f"{self.file}{line}{record}: {self.reason}"
 
 
 def rejected_at(where: str, reason: str, ticket: str | None = None) -> Rejected:
-    """From a place as `read_rows` names it: "tickets.csv:12" or "tickets.json row 3"."""
+    """From a place as `read_rows` names it: "a.csv:12", "a.json:7 row 3", "a.parquet row 3"."""
     reason = reason.removeprefix(f"{where}: ")
-    if line := _LINE.fullmatch(where):
-        return Rejected(file=line["file"], line=int(line["line"]), reason=reason, ticket=ticket)
-    if record := _RECORD.fullmatch(where):
-        return Rejected(file=record["file"], record=int(record["record"]), reason=reason, ticket=ticket)
-    return Rejected(file=where, reason=reason, ticket=ticket)
+    found = _PLACE.fullmatch(where)
+    file, line, record = found.group("file", "line", "record") if found else (where, None, None)
+    return Rejected(
+        file=file, line=line and int(line), record=record and int(record), reason=reason, ticket=ticket
+    )
 
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
