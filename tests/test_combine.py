@@ -99,16 +99,16 @@ def test_the_pareto_bonus_of_a_group() -> None:
     texts = ["aaa", "bbbb", "ab", "aab", "", "aaa"]
     found = scores(reward, texts)
     # weighed (as, bs): (3,0) (0,2) (1,.5) (2,.5) (0,0) (3,0); the sums' median is 2.25: (0,2) is not eligible
-    assert [score.parts["pareto_bonus"] for score in found] == pytest.approx([0.1, 0, 0, 0.2, 0, 0.1])
+    assert [score.parts["pareto_bonus"] for score in found] == pytest.approx([0.5, 0, 0, 1, 0, 0.5])
     assert [score.total for score in found] == pytest.approx([3.1, 2.0, 1.5, 2.7, 0.0, 3.1])
-    assert found[3].parts == {"as": 2.0, "bs": 1.0, "pareto_bonus": 0.2}
-    assert RewardCall(reward).weights == {"as": 1.0, "bs": 0.5}, "which are not in the parts yet"
+    assert found[3].parts == {"as": 2.0, "bs": 1.0, "pareto_bonus": 1.0}
+    assert RewardCall(reward).weights == {"as": 1.0, "bs": 0.5, "pareto_bonus": 0.2}, "for gdpo, too"
 
 
 def test_a_verifier_says_who_may_have_the_bonus() -> None:
     reward = MultiObjectiveReward({"as": (1.0, counted), "bs": (1.0, others)})
     found = scores(reward, ["aaa wrong", "bb"], verifier=never_wrong)
-    assert [score.parts["pareto_bonus"] for score in found] == [0.0, 0.2], "the wrong one is optimal, too"
+    assert [score.parts["pareto_bonus"] for score in found] == [0.0, 1.0], "the wrong one is optimal, too"
 
 
 def test_one_response_alone_has_nothing_to_compare_with() -> None:

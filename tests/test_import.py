@@ -111,8 +111,20 @@ def test_python_graders_become_modules_and_models_get_a_judge(tmp_path: Path) ->
     ],
 )
 def test_a_job_has_several_forms(tmp_path: Path, given: Any) -> None:
-    assert bring(tmp_path, given).exit_code == 0
+    brought = bring(tmp_path, given)
+    assert brought.exit_code == 0
+    assert "it is unknown" not in brought.stderr
     assert json.loads((tmp_path / "new/grader.json").read_text()) == load("string_check")
+
+
+def test_what_nobody_has_heard_of_is_said(tmp_path: Path) -> None:
+    inside = {"a": load("string_check") | {"case": "any"}}
+    grader = {"type": "multi", "graders": inside, "calculate_output": "a", "weights": [1]}
+    given = job(grader, priority="high")
+    given["method"]["reinforcement"]["early_stopping"] = True
+    said = bring(tmp_path, given).stderr
+    for name in ("job.priority", "method.early_stopping", "grader.weights", "graders.a.case"):
+        assert f"{name}: not mapped; it is unknown" in said
 
 
 @pytest.mark.parametrize(

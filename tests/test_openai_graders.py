@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from judge_server import serving
 
+from stateset.rl.config.load import make_config
 from stateset.rl.errors import ConfigError
 from stateset.rl.rewards.failure import UnscorableError
 from stateset.rl.rewards.judge import Judge
@@ -239,6 +240,15 @@ def test_they_travel_to_a_worker_process(tmp_path: Path) -> None:
 def test_malformed_graders_say_where(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         openai_grader(load("string_check") | change)
+
+
+def test_a_grader_is_an_object() -> None:
+    with pytest.raises(ConfigError, match="the grader is no JSON object"):
+        openai_grader([])  # type: ignore[arg-type]
+
+
+def test_a_silent_endpoint_is_noticed_before_the_reward_is_given_up() -> None:
+    assert Judge(model="m").timeout_seconds < make_config({}).reward_timeout_seconds
 
 
 @pytest.mark.parametrize("tokens", [-100_000, 0, "9", 1.5, True])

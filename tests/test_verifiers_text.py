@@ -59,6 +59,8 @@ def test_tolerances_and_units() -> None:
     assert judge(Numeric(absolute=0.5), "0.4", "0")
     lengths = Numeric(relative=1e-9, units={"m": 1, "km": 1000, "cm": 0.01})
     assert judge(lengths, "It is 1.5 km.", "1500 m")
+    for other in ("1.5 km/h", "1500 m2", "1500 m^2", "1500 m\u00b2", "1500 m*s"):
+        assert not judge(lengths, other, "1500 m"), other
     assert judge(lengths, "150000cm", "1.5 km")
     assert not judge(lengths, "1.5 miles", "1500 m"), "a unit that is unknown"
     assert not judge(lengths, "1500", "1500 m"), "no unit where one is asked for"

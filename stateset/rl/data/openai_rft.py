@@ -33,6 +33,17 @@ _OF_THE_JOB = {
     "integrations": "pass trackers= in Python",
     "metadata": "keep it in a comment of the project file",
 }
+_KNOWN = {  # what else a job, its method or a grader may have without a remark
+    "job": "created_at error estimated_finish fine_tuned_model finished_at grader hyperparameters id method "
+    "model object organization_id reinforcement response_format result_files seed status trained_tokens "
+    "training_file type validation_file",
+    "string_check": "input name operation pass_threshold reference type",
+    "text_similarity": "evaluation_metric input name pass_threshold reference type",
+    "score_model": "image_tag input model name pass_threshold range sampling_params type",
+    "label_model": "input labels model name pass_threshold passing_labels sampling_params type",
+    "python": "image_tag name pass_threshold source type",
+    "multi": "calculate_output graders name pass_threshold type",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +193,19 @@ def _about(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[st
         remarks.append("sample.output_tools: responses are text, without tool calls, so such grades are 0")
     if "output_audio" in text:
         remarks.append("sample.output_audio: responses are text, so such grades are 0")
-    return remarks
+    return [*remarks, *_unknown(job, method, grader)]
+
+
+def _unknown(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[str, Any]) -> Iterator[str]:
+    """Remarks on fields that nobody here has heard of."""
+    inside = {f"graders.{key}": one for key, one in _part(grader, "graders").items()}
+    for place, found in {"job": job, "method": method, "grader": grader, **inside}.items():
+        if not isinstance(found, Mapping) or (place in ("job", "method") and found is grader):
+            continue
+        kind = "job" if place in ("job", "method") else str(found.get("type"))
+        known = {*_KNOWN.get(kind, "").split(), *(_OF_THE_JOB if kind == "job" else ())}
+        if place != "method" or found is not job:
+            yield from (f"{place}.{name}: not mapped; it is unknown" for name in sorted({*found} - known))
 
 
 def read_examples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -23,6 +23,7 @@ from stateset.rl.types import Score
 Weighted = Mapping[str, tuple[float, Any]]  # name -> (weight, reward)
 PASSES = 0.5  # a part counts as met from here on
 PARETO_BONUS = 0.2
+_BONUS = "pareto_bonus"
 
 
 class _Combined(RewardFunction):
@@ -171,7 +172,7 @@ class MultiObjectiveReward(_Combined):
     A response is Pareto optimal in its group if no other reaches at least its score in every objective and
     more in one. Eligible for the bonus are those that pass the verifier, where there is one, else those that
     reach the group's median sum; responses with equal scores share one bonus. For one response alone it is 0:
-    there is nothing to compare with.
+    there is nothing to compare with. The part `pareto_bonus` is the share of the bonus that a response gets.
 
     Args:
         objectives: name -> (weight, reward); a function may take (response, context) under any names.
@@ -182,8 +183,8 @@ class MultiObjectiveReward(_Combined):
     """
 
     def __init__(self, objectives: Weighted, bonus: float = PARETO_BONUS) -> None:
-        self.weights, rewards = _split(objectives)
-        self.objectives, self.bonus = objectives, bonus
+        weights, rewards = _split(objectives)
+        self.weights, self.objectives, self.bonus = {**weights, _BONUS: bonus}, objectives, bonus
         by_name = {name: _by_name(reward) for name, reward in rewards.items()}
         super().__init__(by_name, objectives, bonus, whole_group=True)
 
@@ -206,21 +207,22 @@ class MultiObjectiveReward(_Combined):
             for row, missing in zip(rows, found, strict=True)
         ]
         scored = [row for row in weighed if row]
-        bonuses = [
-            self._bonus(row, scored, s) if row else 0.0 for row, s in zip(weighed, samples, strict=True)
+        shares = [
+            self._share(row, scored, s) if row else 0.0 for row, s in zip(weighed, samples, strict=True)
         ]
         return [
-            missing or Score(total=sum(paid.values()) + bonus, parts=_values(row) | {"pareto_bonus": bonus})
-            for missing, row, paid, bonus in zip(found, rows, weighed, bonuses, strict=True)
+            missing
+            or Score(total=sum(paid.values()) + self.bonus * share, parts=_values(row) | {_BONUS: share})
+            for missing, row, paid, share in zip(found, rows, weighed, shares, strict=True)
         ]
 
-    def _bonus(self, row: Mapping[str, float], group: Sequence[Mapping[str, float]], sample: Sample) -> float:
+    def _share(self, row: Mapping[str, float], group: Sequence[Mapping[str, float]], sample: Sample) -> float:
         verified = sample.context.get("verified")
         median = statistics.median(sum(other.values()) for other in group)
         eligible = sum(row.values()) >= median if verified is None else bool(verified)
         if len(group) < 2 or not eligible or not self.is_pareto_optimal(row, group):
             return 0.0
-        return self.bonus / sum(other == row for other in group)
+        return 1.0 / sum(other == row for other in group)
 
 
 class RoutedReward(_Combined):

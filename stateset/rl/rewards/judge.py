@@ -49,7 +49,7 @@ class Judge:
         max_calls, max_tokens, max_money: the budget, of all runs of this project together; None: no limit.
         price: money for a million tokens of input, and of output.
         max_output_tokens: of one answer.
-        timeout_seconds: of one call.
+        timeout_seconds: of one call; below `reward_timeout_seconds`, or a silent endpoint is asked for ever.
         tries: calls for one question, where the endpoint is busy or broken (429 or 5xx).
         concurrency: calls at a time, of one worker process.
         breaks_after: failed questions in a row, after which none is asked for `rests_seconds`.
@@ -69,7 +69,7 @@ class Judge:
     max_money: float | None = None
     price: tuple[float, float] = (0.0, 0.0)
     max_output_tokens: int = 2048
-    timeout_seconds: float = 60.0
+    timeout_seconds: float = 25.0
     tries: int = 5
     concurrency: int = 8
     breaks_after: int = 5

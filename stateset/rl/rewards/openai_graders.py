@@ -50,6 +50,7 @@ def openai_grader(
         ConfigError: the grader is malformed, or needs a function or a judge that is not given; says where.
         MissingExtraError: a metric's package is not installed.
     """
+    grader = _mapping(grader, "the grader")
     kind = _ModelGrader if _asks_models(grader) else OpenAIGrader
     return kind(grader, functions or {}, judge, on_error)
 

@@ -21,7 +21,9 @@ from stateset.rl.verifiers.verifier import Verifier
 _NUMBER = re.compile(
     r"(?:(?<!\d)[-+\u2212])?(?:(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
 )
-_UNIT = re.compile(r"\s?([%\u00b0\u20ac$\u00a3]|[^\W\d_]+)")
+_UNIT = re.compile(
+    r"\s?((?:[%\u00b0\u20ac$\u00a3]|[^\W\d_])+(?:\d|[\u00b2\u00b3]|[/^*\u00b7][\w^]+)*)"
+)  # km, km/h, m2
 _SEARCH = "import re\ndef f(pattern, text, whole):\n    find = re.fullmatch if whole else re.search\n" \
     "    return find(pattern, text) is not None\n"  # fmt: skip
 
