@@ -34,7 +34,11 @@ def rejected_at(where: str, reason: str, ticket: str | None = None) -> Rejected:
     found = _PLACE.fullmatch(where)
     file, line, record = found.group("file", "line", "record") if found else (where, None, None)
     return Rejected(
-        file=file, line=line and int(line), record=record and int(record), reason=reason, ticket=ticket
+        file=file,
+        line=int(line) if line else None,
+        record=int(record) if record else None,
+        reason=reason,
+        ticket=ticket,
     )
 
 
