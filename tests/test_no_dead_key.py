@@ -92,7 +92,7 @@ FLIPS: dict[str, Any] = {
     "keep_checkpoints": 3,  # 1 is as good as 2: two always stay
     "warm_start": {"rows": "x"},
 }
-FROM_FILES = {"model", "dataset", "eval_dataset", "eval_reward", "output_dir"}
+FROM_FILES = {"model", "dataset", "eval_dataset", "eval_reward", "verifier", "output_dir"}
 # A clip cannot bind with one optimizer step a rollout batch: (key, mode) without an effect.
 SILENT = {
     (key, mode)
@@ -195,4 +195,8 @@ def test_keys_that_name_files_act(observe: Any, tmp_path: Path) -> None:
     assert observe("dataset", dataset=str(rows)) != before
     assert observe("held-out", eval_dataset=str(rows)) != before
     assert observe("reward", eval_reward="trainer_rewards:count_marked") != before
+    assert "refused" in observe("unverified", reward="trainer_rewards:right")
+    assert "refused" not in observe(
+        "verified", reward="trainer_rewards:right", verifier="trainer_rewards:even"
+    )
     assert observe("out", output_dir=str(tmp_path / "deep" / "er"))["where"] == "deep"

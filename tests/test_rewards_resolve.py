@@ -11,7 +11,7 @@ from fixtures_rewards.build import group
 
 from stateset.rl.errors import ConfigError
 from stateset.rl.rewards import resolve
-from stateset.rl.rewards.resolve import resolve_reward
+from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
 from stateset.rl.rewards.score import RewardScorer
 
 MODULE = """
@@ -38,6 +38,18 @@ def marked(response):
 
 def unmarked(response):
     return 3.0
+"""
+
+
+CHECKS = """
+from stateset.rl.verifiers.text import Exact
+from stateset.rl.verifiers.verifier import verifier
+
+exact = Exact()
+
+@verifier
+def long(question, answer):
+    return len(answer) > 3
 """
 
 
@@ -101,6 +113,17 @@ def test_other_names_are_refused(project, name, says):
     with pytest.raises(ConfigError) as refusal:
         resolve_reward(name, project)
     assert says in str(refusal.value)
+
+
+def test_a_verifier_is_found_like_a_reward_and_told_from_one(project):
+    (project / "checks.py").write_text(CHECKS)
+    assert resolve_verifier(None, project) is None
+    assert resolve_verifier("checks:long", project)("", "four")
+    assert resolve_verifier("checks:exact", project)("", "x", {"answer": "x"})
+    with pytest.raises(ConfigError, match="verifier 'my_rewards:marked': marked is neither a Verifier nor"):
+        resolve_verifier("my_rewards:marked", project)
+    with pytest.raises(ConfigError, match=r"verifier 'checks:none': none does not exist.*exact, long"):
+        resolve_verifier("checks:none", project)
 
 
 @pytest.mark.parametrize("module", ["json", "sys", "pytest"])

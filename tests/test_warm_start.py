@@ -17,8 +17,8 @@ from trainer_rewards import count_e
 from stateset.rl import warm_start
 from stateset.rl.checkpoint import list_checkpoints
 from stateset.rl.config.load import load_config, make_config
+from stateset.rl.config.parts import WarmStart
 from stateset.rl.config.plan import supervised_steps
-from stateset.rl.config.schema import WarmStart
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedError
 from stateset.rl.policy.learner import Learner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stateset.rl.rewards.reward import reward
+from stateset.rl.verifiers.verifier import verifier
 
 
 def count_e(prompt: str, response: str) -> float:
@@ -28,6 +29,16 @@ def parts(prompt: str, response: str) -> tuple[float, dict[str, float]]:
 
 def ran_code(response: str, verified: bool) -> float:
     return float(verified) + len(response)
+
+
+@reward
+def right(verified: bool) -> float:
+    return float(verified)
+
+
+@verifier
+def even(question: str, answer: str) -> bool:
+    return len(answer) % 2 == 0
 
 
 def constant(prompt: str, response: str) -> float:

@@ -45,7 +45,7 @@ from stateset.rl.policy.policy import Policy
 from stateset.rl.policy.trace import trace_lines
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.first_trial import confirm, refuse_useless
-from stateset.rl.rewards.resolve import resolve_reward
+from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
 from stateset.rl.rollout.model import Model, engine_for
@@ -69,7 +69,8 @@ class GRPOTrainer:
         reward_function: what is maximised; `rewards/call.py` says which shapes are understood.
         config: settings by key, or a `Config` from `load_config`.
         eval_reward_function: picks the best weights on held-out rows; by default the training reward.
-        verifier: `(question, answer[, context]) -> bool`, for rewards that ask for `verified`.
+        verifier: `(question, answer[, context]) -> bool`, for rewards that ask for `verified`; default: the
+            one that the config names.
         engine: samples the responses; by default the native engine.
         on_step: called with the `StepMetrics` of each step; may be set later.
         trackers: get the metrics besides the run directory and the terminal; the caller closes them.
@@ -105,7 +106,8 @@ class GRPOTrainer:
         self.given_model = given(model, self.config.model)
         self.reward_function = given(reward_function, self.config.reward)
         self.eval_reward_function = given(eval_reward_function, self.config.eval_reward)
-        self.verifier, self.given_engine, self.on_step = verifier, engine, on_step
+        self.verifier = given(verifier, self.config.verifier)
+        self.given_engine, self.on_step = engine, on_step
         self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), ""
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
@@ -278,8 +280,11 @@ class GRPOTrainer:
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
+        verifier = self.verifier
+        if isinstance(verifier, str):
+            verifier = resolve_verifier(verifier, self.config.folder)
         limit, share = self.config.reward_timeout_seconds, share_scoring(self.world)
-        return RewardScorer(found, verifier=self.verifier, timeout_seconds=limit, share=share)
+        return RewardScorer(found, verifier=verifier, timeout_seconds=limit, share=share)
 
     def _open_model(self, model: str | Model | None) -> None:
         """Load the model in the first call, with its engine and optimizer."""

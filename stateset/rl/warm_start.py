@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from stateset.rl.algorithm.aggregation import token_weights
+from stateset.rl.config.parts import WarmStart
 from stateset.rl.config.plan import supervised_steps
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.schema import Config
 from stateset.rl.data.load import load_replies
 from stateset.rl.data.sampler import TaskOrder
 from stateset.rl.errors import ConfigError, DataError

@@ -132,12 +132,14 @@ def _sample(
     """Sampled groups, and the share of the run's groups that have a signal; what is said goes to `found`."""
     from stateset.rl.evaluation.pass_rates import forecast, forecast_equal, rows_for_effect
     from stateset.rl.evaluation.probe import count_passes, sample_groups
-    from stateset.rl.rewards.resolve import resolve_reward
+    from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
     from stateset.rl.rewards.score import RewardScorer
 
     chosen = tasks[:: max(1, len(tasks) // prompts)][:prompts]
     reward, _ = resolve_reward(str(config.reward), config.folder)
-    with RewardScorer(reward, timeout_seconds=config.reward_timeout_seconds) as scorer:
+    verifier = resolve_verifier(config.verifier, config.folder)
+    limit = config.reward_timeout_seconds
+    with RewardScorer(reward, verifier=verifier, timeout_seconds=limit) as scorer:
         groups = scorer.score(sample_groups(model.policy, model.engine, config, chosen, samples))
         passes, middle = count_passes(groups, scorer.bounds)
     if len(passes) < 2:

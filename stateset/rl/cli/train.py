@@ -91,12 +91,13 @@ def _announce(config: Config) -> None:
     """What will run, before anything slow is imported; wrong rows and rewards end here."""
     from stateset.rl.config.plan import plan, supervised_steps
     from stateset.rl.data.load import load_replies, load_tasks
-    from stateset.rl.rewards.resolve import resolve_reward
+    from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
 
     rows = load_tasks(config.dataset)
     counted = plan(config, len(rows))
     warm = supervised_steps(config.warm_start, len(load_replies(config.warm_start, rows)))
     _, file = resolve_reward(str(config.reward), config.folder)
+    resolve_verifier(config.verifier, config.folder)
     show.note(f"reward  {config.reward} ({file})")
     show.note(
         f"plan    {counted.rows} rows: {f'{warm} supervised steps, then ' if warm else ''}"

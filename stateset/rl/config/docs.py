@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 
 from stateset.rl.config.dialects import PATHS
 from stateset.rl.config.load import list_profiles, profile_values
+from stateset.rl.config.parts import WarmStart
 from stateset.rl.config.rules import NEEDS
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.schema import Config
 
 _INTRO = """\
 # Configuration

@@ -31,8 +31,9 @@ from stateset.rl.config.dialects import (
     translate,
 )
 from stateset.rl.config.dialects.flags import SUFFIXES, read_flags
+from stateset.rl.config.parts import WarmStart
 from stateset.rl.config.rules import NEEDS, check
-from stateset.rl.config.schema import BUNDLED_TICKETS, Config, Provenance, WarmStart
+from stateset.rl.config.schema import BUNDLED_TICKETS, Config, Provenance
 from stateset.rl.config.yaml_file import parse_scalar, read_yaml
 from stateset.rl.errors import ConfigError
 

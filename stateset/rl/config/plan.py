@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.parts import WarmStart
+from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError
 
 

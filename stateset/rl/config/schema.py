@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -26,24 +26,22 @@ from pydantic import (
     model_validator,
 )
 
+from stateset.rl.config.parts import (
+    Address,
+    AdvEstimator,
+    Beta,
+    Count,
+    DualClip,
+    KLLossType,
+    LossAggMode,
+    LowerClip,
+    Name,
+    Ratio,
+    WarmStart,
+    Weight,
+)  # fmt: skip
 from stateset.rl.errors import ConfigError
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
-Name = Annotated[str, Field(min_length=1)]
-Address = Annotated[
-    str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")
-]  # no password: it is written to the run
-Ratio = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(gt=0, le=1_000_000)]
-Weight = Annotated[float, Field(ge=0, le=1000)]
-PlainKL = Literal["kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3"]
-StraightThroughKL = Literal["kl+", "k1+", "abs+", "mse+", "k2+", "low_var_kl+", "k3+"]
-KLLossType = Literal[PlainKL, StraightThroughKL, "full"]
-AdvEstimator = Literal[
-    "grpo", "grpo_batch_std", "rloo", "maxrl", "grpo_passk", "gdpo",
-    "reinforce_plus_plus", "reinforce_plus_plus_baseline", "gae",
-]  # fmt: skip
-LossAggMode = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
 GSPO_CLIP = {"clip_ratio_low": 3e-4, "clip_ratio_high": 4e-4}  # arXiv 2507.18071
 LEARNING_RATE = 1e-6
 LORA_LEARNING_RATE = 1e-5
@@ -57,25 +55,6 @@ class Provenance:
     notices: tuple[str, ...] = field(default=(), compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     folder: Path | None = field(default=None, compare=False)
-
-
-class WarmStart(BaseModel):
-    """The supervised stage before GRPO; its keys are written below `warm_start:`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    rows: Name | None = Field(None, description="File with rows to imitate; null: the training rows.")
-    column: Name = Field(
-        "reply", description="Column of the replies: `reply` is the logged one, `answer` the gold one."
-    )
-    epochs: Count = Field(1, description="Passes over those rows.")
-    max_steps: PositiveInt | None = Field(
-        None, description="Ends the stage after so many steps; null: never."
-    )
-    batch_size: Count = Field(8, description="Replies in one supervised step.")
-    learning_rate: PositiveFloat = Field(
-        3e-5, le=1, description="Peak learning rate; rises over 5 steps, then falls linearly to zero."
-    )
 
 
 class Config(BaseModel):
@@ -108,6 +87,10 @@ class Config(BaseModel):
     eval_reward: Name | None = Field(
         None,
         description="Reward whose held-out mean picks the best checkpoint; null: the training reward.",
+    )
+    verifier: Name | None = Field(
+        None,
+        description="Says right or wrong, for rewards that ask for `verified`; named like `reward`.",
     )
     objective: str | None = Field(None, description="The goal in your words, shown in report and model card.")
     output_dir: Name | None = Field(None, description="Folder of the run; null: `runs/<time>`.")
@@ -238,11 +221,11 @@ class Config(BaseModel):
         "ppo_clip", description="The policy loss; gspo clips at 3e-4 and 4e-4 unless a clip is given."
     )
     clip_ratio: Ratio = Field(0.2, description="How far a token's probability ratio may move unclipped.")
-    clip_ratio_low: Annotated[float, Field(gt=0, le=1)] | None = Field(
+    clip_ratio_low: LowerClip | None = Field(
         None, description="Lower distance; null: `clip_ratio`, 1: no lower bound."
     )
     clip_ratio_high: PositiveFloat | None = Field(None, description="Upper distance; null: `clip_ratio`.")
-    clip_ratio_dual: Annotated[float, Field(gt=1)] | None = Field(
+    clip_ratio_dual: DualClip | None = Field(
         3.0, description="Bound on the loss of a response worse than average; null: no bound."
     )
     use_kl_loss: bool = Field(False, description="Adds a KL term that holds the policy near its start.")

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from stateset.rl.config.schema import WarmStart
+from stateset.rl.config.parts import WarmStart
 from stateset.rl.data.bundled import bundled_rows
 from stateset.rl.data.files import read_rows
 from stateset.rl.data.rows import Row, task_from_row

@@ -15,6 +15,7 @@ from stateset.rl.errors import StatesetRLError
 from stateset.rl.replay.recorded import RecordedStep
 from stateset.rl.replay.settings import refuse_unreplayable
 from stateset.rl.replay.update import LATER_UPDATES, credit_of, rewards_of
+from stateset.rl.rewards.resolve import resolve_verifier
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.sampling import _penalised
 from stateset.rl.types import RolloutGroup, Score, Task
@@ -73,7 +74,8 @@ def rescore(recorded: RecordedStep, reward: Any) -> Rescored:
     """
     groups, notes = _groups_with_context(recorded)
     config = recorded.config
-    with RewardScorer(reward, timeout_seconds=config.reward_timeout_seconds) as scorer:
+    verifier, limit = resolve_verifier(config.verifier, config.folder), config.reward_timeout_seconds
+    with RewardScorer(reward, verifier=verifier, timeout_seconds=limit) as scorer:
         scored = scorer.score(groups)
     if scorer.notice:
         notes.append(scorer.notice)

@@ -32,7 +32,7 @@ _entered: set[Path] = set()  # the project's folder, where it was not on sys.pat
 
 
 def resolve_reward(
-    name: str, project_dir: Path, accepts: Callable[[object], bool] = is_reward
+    name: str, project_dir: Path, accepts: Callable[[object], bool] = is_reward, kind: str = "reward"
 ) -> tuple[Any, Path]:
     """Return the reward called `name`, instantiated if it is a class, and the file that defines it.
 
@@ -43,30 +43,45 @@ def resolve_reward(
         name: `package.module:Name`.
         project_dir: below which it is looked for.
         accepts: which objects may be named; `is_judge_of_success` lets verifiers in, too.
+        kind: what messages call it.
 
     Raises:
         ConfigError: a malformed name; no such file or object; outside the folder; not marked as a reward; a
             module that fails when imported, or a class when instantiated; `sys.exit` is a failure too.
     """
-    match = _NAME.fullmatch(name)
+    match, what = _NAME.fullmatch(name), f"{kind} {name!r}"
     if match is None:
-        raise ConfigError(
-            f"reward {name!r} is no name of the form package.module:Name, such as rewards:ServiceReward"
-        )
+        raise ConfigError(f"{what} is no name of the form package.module:Name, such as rewards:ServiceReward")
     points = importlib.metadata.entry_points(value=name)
     if any(point.group.startswith("stateset_rl.") for point in points):
-        module = _imported(match["module"], name)
-        return _reward(module, match["attribute"], name, accepts), Path(module.__file__ or "")
+        module = _imported(match["module"], what)
+        return _reward(module, match["attribute"], what, accepts), Path(module.__file__ or "")
     folder = project_dir.resolve()
-    path = _module_file(match["module"], folder, name)
+    path = _module_file(match["module"], folder, what)
     _enter(folder)
-    _refuse_namesake(match["module"], folder, name)
-    return _reward(_imported(match["module"], name), match["attribute"], name, accepts), path
+    _refuse_namesake(match["module"], folder, what)
+    return _reward(_imported(match["module"], what), match["attribute"], what, accepts), path
+
+
+def resolve_verifier(name: str | None, project_dir: Path) -> Any:
+    """Return the verifier called `name`, as `resolve_reward` finds it; None for None.
+
+    Raises:
+        ConfigError: as there; or it is neither a `Verifier` nor marked with `@verifier`.
+    """
+    return None if name is None else resolve_reward(name, project_dir, is_verifier, "verifier")[0]
 
 
 def is_judge_of_success(value: object) -> bool:
     """Whether `value` can say which answers are right: a reward, or a verifier that is marked."""
     return is_reward(value) or is_verifier(value)
+
+
+_WANTED: dict[Callable[[object], bool], str] = {
+    is_reward: "a RewardFunction nor marked with @reward",
+    is_verifier: "a Verifier nor marked with @verifier",
+    is_judge_of_success: "a RewardFunction nor marked with @reward or @verifier",
+}
 
 
 def code_sha256(reward: Any) -> str | None:
@@ -100,7 +115,7 @@ def _enter(folder: Path) -> None:
     importlib.invalidate_caches()
 
 
-def _refuse_namesake(module: str, folder: Path, name: str) -> None:
+def _refuse_namesake(module: str, folder: Path, what: str) -> None:
     """Refuse a name that Python would find elsewhere, before anything of it is imported."""
     top = module.partition(".")[0]
     ours = {path.resolve() for path in (folder / top, *_candidates(top, folder))}
@@ -116,7 +131,7 @@ def _refuse_namesake(module: str, folder: Path, name: str) -> None:
     if not ours & {*places}:
         where = ", ".join(map(str, places)) or "loaded"
         raise ConfigError(
-            f"reward {name!r}: Python already has a module called {top} ({where}), which hides the one in "
+            f"{what}: Python already has a module called {top} ({where}), which hides the one in "
             f"{folder}: rename yours"
         )
 
@@ -129,19 +144,17 @@ def _places(spec: ModuleSpec | None) -> list[Path]:
     return [Path(place).resolve() for place in (*(spec.submodule_search_locations or []), *files)]
 
 
-def _module_file(module: str, folder: Path, name: str) -> Path:
+def _module_file(module: str, folder: Path, what: str) -> Path:
     """The file of `module` below `folder`, links followed."""
     candidates = _candidates(module, folder)
     found = next((path.resolve() for path in candidates if path.is_file()), None)
     if found is None:
         raise ConfigError(
-            f"reward {name!r}: there is no {candidates[0].relative_to(folder)} in the project's folder "
+            f"{what}: there is no {candidates[0].relative_to(folder)} in the project's folder "
             f"{folder}; a reward is looked for there and among installed stateset_rl entry points"
         )
     if not found.is_relative_to(folder):
-        raise ConfigError(
-            f"reward {name!r}: {found} lies outside the project's folder {folder}: copy it inside"
-        )
+        raise ConfigError(f"{what}: {found} lies outside the project's folder {folder}: copy it inside")
     return found
 
 
@@ -151,25 +164,23 @@ def _candidates(module: str, folder: Path) -> tuple[Path, Path]:
     return stem.with_name(f"{stem.name}.py"), stem / "__init__.py"
 
 
-def _imported(module: str, name: str) -> ModuleType:
+def _imported(module: str, what: str) -> ModuleType:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's, which may print JSON there
             return importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        raise ConfigError(
-            f"reward {name!r}: importing its module failed: {describe_failure(error)}"
-        ) from error
+        raise ConfigError(f"{what}: importing its module failed: {describe_failure(error)}") from error
 
 
-def _reward(module: ModuleType, attribute: str, name: str, accepts: Callable[[object], bool]) -> Any:
+def _reward(module: ModuleType, attribute: str, what: str, accepts: Callable[[object], bool]) -> Any:
     found = getattr(module, attribute, None)
     if not accepts(found):
         marked = sorted(key for key, value in vars(module).items() if accepts(value) and value not in _BASES)
-        marks = "@reward" if accepts is is_reward else "@reward or @verifier"
-        wrong = "does not exist" if found is None else f"is neither a RewardFunction nor marked with {marks}"
+        wrong = "does not exist" if found is None else f"is neither {_WANTED[accepts]}"
+        mark = "@verifier" if accepts is is_verifier else "@reward"
         raise ConfigError(
-            f"reward {name!r}: {attribute} {wrong} in {module.__file__}; "
-            + (f"there are: {', '.join(marked)}" if marked else "mark a function there with @reward")
+            f"{what}: {attribute} {wrong} in {module.__file__}; "
+            + (f"there are: {', '.join(marked)}" if marked else f"mark a function there with {mark}")
         )
     if not isinstance(found, type):
         return found
@@ -178,6 +189,6 @@ def _reward(module: ModuleType, attribute: str, name: str, accepts: Callable[[ob
             return found()
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"reward {name!r}: {attribute}() failed: {describe_failure(error)}. A project file names an "
+            f"{what}: {attribute}() failed: {describe_failure(error)}. A project file names an "
             "object, or a class that needs no arguments"
         ) from error

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 from stateset.rl.config.dialects.table import Entry
-from stateset.rl.config.schema import Config, WarmStart
+from stateset.rl.config.parts import WarmStart
+from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError
 
 _ACTOR = "actor_rollout_ref.actor"
@@ -29,10 +30,10 @@ PATHS: Mapping[str, str] = {
 NESTED = tuple(f"warm_start.{name}" for name in WarmStart.model_fields)  # flat keys with a dot
 # Ours alone, so they may stand in a file of any dialect: no other has a name for what they say.
 HOUSE = (
-    "model", "reward", "dataset", "eval_dataset", "eval_reward", "objective", "device", "max_minutes",
-    "max_cost", "price_per_hour", "retire_pass_rate", "target_pass_rate", "reward_timeout_seconds",
-    "reward_check", "micro_batch_tokens", "rollout_engine", "rollout_server", "distributed", "num_gpus",
-    "strategy", "warm_start", *NESTED,
+    "model", "reward", "dataset", "eval_dataset", "eval_reward", "verifier", "objective", "device",
+    "max_minutes", "max_cost", "price_per_hour", "retire_pass_rate", "target_pass_rate",
+    "reward_timeout_seconds", "reward_check", "micro_batch_tokens", "rollout_engine", "rollout_server",
+    "distributed", "num_gpus", "strategy", "warm_start", *NESTED,
 )  # fmt: skip
 
 
