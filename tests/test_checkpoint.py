@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import random
 import resource
@@ -30,6 +31,7 @@ from stateset.rl.checkpoint_files import (
     tidy,
 )
 from stateset.rl.errors import CheckpointError, ConfigError
+from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.tracking.run_dir import RunDirectory
 from stateset.rl.trainer import GRPOTrainer
 
@@ -381,6 +383,110 @@ def _other_reward(folder: Path) -> Any:
         return another_reward.count_e
     finally:
         sys.path.remove(str(folder))
+
+
+class Scaled(RewardFunction):
+    """Travels to a worker, as it stands in a module."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def compute(self, prompt: str, response: str, context: Any) -> float:
+        return self.factor * response.count("e")
+
+
+def short(question: str, answer: str) -> bool:
+    return len(answer) < 3
+
+
+def right(question: str, answer: str) -> bool:
+    return True
+
+
+def verified(response: str, verified: bool) -> float:
+    return float(verified)
+
+
+def begun(model: Path, run: Path, reward: Any = count_e, verifier: Any = None, eval_rows: Any = None) -> None:
+    """Two of four steps."""
+    one = GRPOTrainer(
+        str(model), reward, {**SETTINGS, "output_dir": str(run)}, verifier=verifier, max_steps=2
+    )
+    one.train(ROWS, eval_dataset=eval_rows)
+
+
+def test_a_reward_made_with_other_arguments_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    begun(tiny_llama, tmp_path, Scaled(1.0))
+    with pytest.raises(CheckpointError, match=r"reward_state was .*--allow-change reward_state \("):
+        trainer(tiny_llama, tmp_path, Scaled(-1.0)).train(ROWS, resume=tmp_path)
+    trainer(tiny_llama, tmp_path, Scaled(1.0)).train(ROWS, resume=tmp_path)
+
+
+def test_another_verifier_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    begun(tiny_llama, tmp_path, verified, right)
+    for other, key in ((short, "verifier_state"), (operator.eq, "verifier_code")):
+        one = GRPOTrainer(str(tiny_llama), verified, SETTINGS, verifier=other)
+        with pytest.raises(CheckpointError, match=f"--allow-change {key}"):
+            one.train(ROWS, resume=tmp_path)
+
+
+def test_held_out_rows_that_are_gone_or_others_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    held_out = [{"id": "x", "prompt": "say e"}]
+    begun(tiny_llama, tmp_path, eval_rows=held_out)
+    for rows in (None, [{"id": "x", "prompt": "say a"}]):
+        with pytest.raises(CheckpointError, match="--allow-change eval_rows"):
+            trainer(tiny_llama, tmp_path).train(ROWS, eval_dataset=rows, resume=tmp_path)
+    trainer(tiny_llama, tmp_path).train(ROWS, resume=tmp_path, allow_change=["eval_rows"])
+    assert "allowed to differ: eval_rows was" in (tmp_path / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "key"),
+    [
+        ("chat_template.jinja", "assistant ", "bot ", "chat_template"),
+        ("tokenizer.json", '"lstrip": false', '"lstrip": true', "tokenizer"),
+        ("generation_config.json", '"eos_token_id": 97', '"eos_token_id": [97, 7]', "stop_ids"),
+    ],
+)
+def test_other_texts_of_the_model_are_refused(
+    tiny_llama: Path, tmp_path: Path, file: str, old: str, new: str, key: str
+) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(tiny_llama, model)
+    begun(model, run)
+    text = (model / file).read_text()
+    assert old in text
+    (model / file).write_text(text.replace(old, new))
+    with pytest.raises(CheckpointError, match=f"--allow-change {key}"):
+        trainer(model, run).train(ROWS, resume=run)
+
+
+@pytest.mark.parametrize(
+    ("patched", "value", "key"),
+    [("torch.get_num_threads", 77, "threads"), ("platform.python_version", "3.99.0", "python")],
+)
+def test_another_python_or_number_of_threads_is_refused(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patched: str, value: Any, key: str
+) -> None:
+    begun(tiny_llama, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(patched, lambda: value)
+        with pytest.raises(CheckpointError, match=rf"{key} was .* and is .*{value}.*--allow-change {key} \("):
+            trainer(tiny_llama, tmp_path).train(ROWS, resume=tmp_path)
+    trainer(tiny_llama, tmp_path, device="auto").train(ROWS, resume=tmp_path)  # which means the CPU here
+
+
+def test_what_auto_means_is_remembered(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tiny_llama, tmp_path, dtype="auto", max_steps=2).train(ROWS)
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    was = found.origin["dtype"]
+    native = was == "float32"  # pretend that the machine is another one now
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: native)
+    with pytest.raises(CheckpointError, match=rf'dtype was "{was}" .*--allow-change dtype \('):
+        trainer(tiny_llama, tmp_path, dtype="auto").train(ROWS, resume=tmp_path)
 
 
 def test_settings_that_change_no_number_may_differ(tiny_llama: Path, tmp_path: Path) -> None:

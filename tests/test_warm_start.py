@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -151,6 +152,32 @@ def test_a_resume_refuses_another_warm_start(tiny_llama: Path, tmp_path: Path) -
         with pytest.raises(CheckpointError, match="--allow-change warm_start"):
             trainer(tiny_llama, tmp_path / "run", warm_start=other).train(ROWS, resume=tmp_path / "run")
     assert (tmp_path / "run" / "config.resolved.yaml").read_bytes() == before
+
+
+def test_a_resume_refuses_other_rows_to_imitate_until_the_stage_is_over(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, rows, original = tmp_path / "run", tmp_path / "rows.jsonl", warm_start.token_weights
+    calls = itertools.count()
+
+    def weights(*given: Any, **named: Any) -> Any:
+        if next(calls) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*given, **named)
+
+    def write(*replies: str) -> dict[str, Any]:
+        lines = [json.dumps({"id": reply, "prompt": "say it", "reply": reply}) for reply in replies]
+        rows.write_text("\n".join(lines) + "\n")
+        return {"warm_start": {**WARM, "rows": str(rows), "batch_size": 1}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warm_start, "token_weights", weights)
+        with pytest.raises(StoppedError):
+            trainer(tiny_llama, run, **write("one", "two")).train(ROWS)
+    with pytest.raises(CheckpointError, match="--allow-change warm_start_rows"):
+        trainer(tiny_llama, run, **write("one", "ZZZ")).train(ROWS, resume=run)
+    trainer(tiny_llama, run, **write("one", "two"), max_steps=1).train(ROWS, resume=run)
+    trainer(tiny_llama, run, **write("one", "ZZZ")).train(ROWS, resume=run)
 
 
 def test_a_stop_in_its_first_step_does_not_hide_the_later_ones(

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from stateset.rl.errors import ConfigError
-from stateset.rl.keeper import Keeper, tasks_fingerprint
+from stateset.rl.keeper import Keeper
+from stateset.rl.origin import tasks_fingerprint
 from stateset.rl.pulse import beat
 from stateset.rl.random_states import RandomStates, restore_random
 from stateset.rl.rewards.score import RewardScorer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import CheckpointError, StoppedError
 from stateset.rl.evaluation.evaluate import evaluate_policy
-from stateset.rl.manifest import PACKAGES, environment, fingerprint, to_json, versions
+from stateset.rl.manifest import environment, fingerprint, to_json
+from stateset.rl.origin import comparable
 from stateset.rl.policy.aliases import tag
-from stateset.rl.policy.frozen import frozen_sha256
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
@@ -42,32 +42,6 @@ from stateset.rl.tracking.run_dir import RunDirectory, new_run_path, refuse_runn
 from stateset.rl.tracking.silent import SilentRecorder
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
-
-
-def tasks_fingerprint(tasks: Sequence[Task], *facts: object) -> str:
-    """Hash of a data set's rows, wherever they were read from, and of facts that go with them."""
-    return fingerprint([*map(str, facts), *(repr(replace(task, source="")) for task in tasks)])
-
-
-def order_facts(config: Config) -> tuple[object, ...]:
-    """What the order of a run's tasks depends on beside the rows."""
-    return config.seed, config.batch_size, config.rollout_n, config.target_pass_rate
-
-
-# Settings that change no number of any step. The rows are compared as such, wherever they lie.
-FREE = (
-    "dataset", "distributed", "eval_dataset", "keep_checkpoints", "max_cost", "max_minutes", "num_gpus",
-    "objective", "output_dir", "price_per_hour", "save_every", "strategy",
-)  # fmt: skip
-LENGTH = ("epochs", "max_steps")  # they change no step but the last while the rate is constant
-
-
-def origin_of(config: Config, policy: Policy, **facts: object) -> Origin:
-    """What must be the same when a run goes on: settings that act, versions, models, and `facts`."""
-    free = (*FREE, *(LENGTH if config.schedule == "constant" else ()))
-    settings = {key: value for key, value in acting_values(config).items() if key not in free}
-    model = {"model": policy.name, "model_revision": policy.revision, "frozen_weights": frozen_sha256(policy)}
-    return settings | model | versions(PACKAGES) | facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +159,7 @@ def _refuse_another(
             f"{checkpoint.path} was trained on other rows, or in another order: resume it with the "
             f"data{later}, seed, batch_size and rollout_n that it had"
         )
-    differs = changed(checkpoint.origin, json.loads(to_json(origin)), allow_change)
+    differs = changed(*comparable(checkpoint.origin, json.loads(to_json(origin)), state), allow_change)
     notices = [f"allowed to differ: {sentence}" for sentence in differs]
     if checkpoint.passed_over:
         damaged = "; ".join(checkpoint.passed_over)

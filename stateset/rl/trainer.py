@@ -31,11 +31,9 @@ from stateset.rl.keeper import (
     open_recorder,
     open_run,
     open_together,
-    order_facts,
-    origin_of,
-    tasks_fingerprint,
 )
 from stateset.rl.launch import launch, must_launch
+from stateset.rl.origin import order_facts, origin_of, tasks_fingerprint
 from stateset.rl.policy.bad_batch import refuse_more
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.distributed import World
@@ -258,7 +256,9 @@ class GRPOTrainer:
             self.examples = load_examples(self.policy, config, tasks)
         data_hash = tasks_fingerprint(tasks, *order_facts(config))
         self.origin = origin_of(
-            config, self.policy, reward_code=self.scorer.code, reward_scale=self.reward_scale,
+            config, self.policy, self.scorer, self.eval_scorer, held_out=self.held_out,
+            imitated=[example.task for example in self.examples], ranks=self.world.size,
+            reward_scale=self.reward_scale,
             schedule_total=None if config.schedule == "constant" else self.plan.total_updates,
         )  # fmt: skip
         begin = partial(

@@ -1,7 +1,8 @@
 """Two run directories compared bit for bit: logs, model folders, and the tensors and JSON of checkpoints.
 
 What tells of the clock or the place is left out: `timings.jsonl`, `events.jsonl` and their lengths, the
-manifests, and the lineage in a model folder. Reads files only, and knows nothing of how the runs came about.
+manifests, a checkpoint's `origin.json`, and the lineage in a model folder. Reads files only, and knows
+nothing of how the runs came about.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from stateset.rl.tracking.read_runs import read_jsonl, step_of
 _LOGS = ("metrics.jsonl", "eval/summary.jsonl")
 _STEPS = ("rollouts", "updates", "eval")
 _MODELS = ("best", "model")
+_ABOUT = (MANIFEST, "origin.json")  # of a checkpoint: hashes of its files, and what the run was given
 _CLOCK = ("events.jsonl", "timings.jsonl")  # logs whose lengths in a checkpoint tell of the clock
 _TIMED_OUT = re.compile(r"timed out after|TimeoutError")
 
@@ -135,8 +137,8 @@ def _common(one: Path, other: Path, before: int | None) -> list[str]:
 
 
 def _states(one: Path, other: Path) -> Iterator[str]:
-    """Of two checkpoints: counters, random states, origin, and the lengths of logs without a clock."""
-    names = {path.name for folder in (one, other) for path in folder.glob("*.json")} - {MANIFEST}
+    """Of two checkpoints: counters, random states, and the lengths of logs without a clock."""
+    names = {path.name for folder in (one, other) for path in folder.glob("*.json")} - {*_ABOUT}
     for name in sorted(names):
         mine, their = (_parsed((folder / name).read_bytes()) for folder in (one, other))
         keys = sorted((mine.keys() | their.keys()) - {*_CLOCK})

@@ -95,6 +95,11 @@ class Judge:
             if isinstance(given, bool) or not isinstance(given, kind) or not 0 < given < math.inf:
                 raise ConfigError(f"a judge's {name} is {given!r}: give a number above 0")
 
+    def __stateset_rl_state__(self) -> dict[str, Any]:
+        """What its answers depend on; another budget, key or ledger makes no other run of a resumed one."""
+        address = self.base_url or os.environ.get("OPENAI_BASE_URL")
+        return {"model": self.model, "base_url": address, "max_output_tokens": self.max_output_tokens}
+
     async def ask(
         self,
         messages: Sequence[Mapping[str, str]],

@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 from stateset.rl.errors import ConfigError
-from stateset.rl.manifest import fingerprint
 from stateset.rl.rewards.failure import describe_failure
 from stateset.rl.rewards.reward import RewardFunction, is_reward
 from stateset.rl.verifiers.verifier import Verifier, is_verifier
@@ -82,23 +80,6 @@ _WANTED: dict[Callable[[object], bool], str] = {
     is_verifier: "a Verifier nor marked with @verifier",
     is_judge_of_success: "a RewardFunction nor marked with @reward or @verifier",
 }
-
-
-def code_sha256(reward: Any) -> str | None:
-    """SHA-256 of the code that defines a reward, by which a resumed run knows it again.
-
-    Its module's file; in a script that is run, where a resume changes other lines, its class or function.
-    None for the rewards of this package, which its version tells, and where there is no source.
-    """
-    kind = reward if inspect.isroutine(reward) or inspect.isclass(reward) else type(reward)
-    if kind.__module__.startswith("stateset.rl."):
-        return None
-    try:
-        file = inspect.getsourcefile(kind) or ""
-        text = inspect.getsource(kind) if kind.__module__ == "__main__" else Path(file).read_text("utf-8")
-    except (TypeError, OSError):
-        return None
-    return fingerprint([text])
 
 
 def _enter(folder: Path) -> None:

@@ -20,8 +20,8 @@ from typing import Any, Self
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.pulse import beat
 from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.fingerprint import code_sha256, state_sha256
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
-from stateset.rl.rewards.resolve import code_sha256
 from stateset.rl.rewards.worker import Reply, Unit, UnitRunner, failed, timed_out
 from stateset.rl.types import RolloutGroup, ScoredGroup
 
@@ -48,6 +48,7 @@ class RewardScorer:
         verifier: as given.
         timeout_seconds: as given.
         code: hash of the code that defines it, or None.
+        state: hash of what it holds.
         bounds: the reward's lowest and highest value, or None.
         weights: of its parts by name, where the reward says so (`weights` or `criteria`), else None.
         notice: one line for the user, or None.
@@ -77,7 +78,7 @@ class RewardScorer:
         self.verifier, self.timeout_seconds, self._share = verifier, timeout_seconds, share
         self.ever_worked = False
         self.name = self._call.name
-        self.code = code_sha256(reward)
+        self.code, self.state = code_sha256(reward), state_sha256(reward)
         self.bounds = self._call.bounds
         self.weights = self._call.weights
         self.failures: Counter[str] = Counter()
