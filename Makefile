@@ -45,8 +45,10 @@ demo-quick: $(STAMP)
 tour: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tour/run.sh runs/tour
 
+# One thread a worker; a file's tests stay together, because they share models and runs.
+WORKERS ?= 2
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not gpu and not browser"
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not gpu and not browser"
 
 # reasoning-gym brings some twenty packages, a few built from source.
 $(EXAMPLES): $(STAMP)

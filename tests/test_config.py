@@ -24,6 +24,7 @@ DEFAULTS = {
             "dataset",
             "eval_dataset",
             "eval_reward",
+            "verifier",
             "objective",
             "output_dir",
             "mixed_precision",

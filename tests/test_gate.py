@@ -171,7 +171,7 @@ REFUSED: list[tuple[Callable[[], Record], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "given", "reason"), REFUSED, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("make", "given", "reason"), REFUSED)
 def test_what_is_no_evidence_is_refused_though_its_numbers_are_good(make, given, reason) -> None:
     verdict = judge(make(), Criteria(), **given)
     assert not verdict

@@ -183,7 +183,6 @@ def test_results_become_scores(value, total):
         10**400, 1j, (math.nan, {}), (1.0, {"a": "x"}), (1.0, {"a": math.nan}), (1.0, None),
         Score(total=math.inf), object(),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_other_results_name_function_sample_and_value(value):
     with pytest.raises(RewardError) as refusal:
@@ -295,7 +294,6 @@ async def asynchronous(question, answer):
         3,
         print,
     ],
-    ids=str,
 )
 def test_other_verifiers_are_refused(what):
     with pytest.raises(ConfigError, match="question, answer"):
