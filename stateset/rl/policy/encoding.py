@@ -18,7 +18,10 @@ _PLACE = re.compile(rf"{_BEGIN}(\d+){_END}")
 
 
 def template_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> list[int]:
-    """Token ids of a conversation as the chat template renders it, up to where the answer begins."""
+    """Token ids of a conversation as the chat template renders it, up to where the answer begins.
+
+    A begin token at the very beginning, which rows of other tools have, is the template's to write.
+    """
     hidden: list[str] = []
     pattern = _control_tokens(tokenizer)
 
@@ -26,6 +29,9 @@ def template_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[
         hidden.append(match[0])
         return f"{_BEGIN}{len(hidden) - 1}{_END}"
 
+    first, *others = messages
+    begun = {**first, "content": first["content"].removeprefix(tokenizer.bos_token or "")}
+    messages = [begun, *others]
     marked = [{**message, "content": pattern.sub(hide, message["content"])} for message in messages]
     if not hidden:
         whole: Any = tokenizer.apply_chat_template(
