@@ -556,14 +556,6 @@ FAULTS = (
         "test_stop.py",
     ),
     Fault(
-        "an evaluation that was cut off counts as done",
-        "course.py",
-        "        self.keeper.evaluate(self.held_out, self.scorer)\n",
-        "        state.eval_hash, state.evaluated_step = self._eval_hash, state.step\n"
-        "        self.keeper.evaluate(self.held_out, self.scorer)\n",
-        "test_stop.py",
-    ),
-    Fault(
         "a stop between two optimizer steps of one batch",
         "trainer.py",
         "self.stop.held |= len(steps) > 1",
