@@ -3,8 +3,8 @@
     python bench/readings.py draw runs/demo-0 sheet.jsonl    # 60 answers: instruction, message, answer
     python bench/readings.py compare runs/demo-0 read.jsonl  # the sheet, with "right": true or false
 
-Base's rambling would give it away, so the answers come from `supervised`, `supervised on` and `grpo`: a third
-each, drawn by a seed over situations, and shuffled.
+Base's rambling would give it away, so the answers come from `supervised`, `supervised on` and `grpo`, as many
+of each that is there, drawn by a seed over situations, and shuffled.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from stateset.rl.evaluation.statistics import cohen_kappa
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.tickets import check_ticket
 
-ARMS, EACH, SEED = ("supervised", "supervised-on", "grpo"), 20, 0
+ARMS, NUMBER, SEED = ("supervised", "supervised-on", "grpo"), 60, 0
 
 
 def main() -> None:
     """Draw or compare."""
     command, demo, file = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     tasks = {task.id: task for task in load_tasks(load_customer_service_data("test"), name="test")}
-    drawn = [(arm, row) for arm in ARMS for row in _draw(demo / "test" / f"{arm}.jsonl", tasks, arm)]
+    files = {arm: demo / "test" / f"{arm}.jsonl" for arm in ARMS}
+    files = {arm: path for arm, path in files.items() if path.is_file()}
+    each = NUMBER // len(files)
+    drawn = [(arm, row) for arm, path in files.items() for row in _draw(path, tasks, arm, each)]
     random.Random(SEED).shuffle(drawn)
     if command == "draw":
         lines = []
@@ -50,15 +53,15 @@ def main() -> None:
                 print(f"  {number} {row['id']} {arm}: reader {reader[number]}, {note!r}: {row['answer']}")
 
 
-def _draw(file: Path, tasks: dict, arm: str) -> list[dict]:
+def _draw(file: Path, tasks: dict, arm: str, each: int) -> list[dict]:
     _, *rows = map(json.loads, file.read_text().splitlines())
     by_situation: dict[str, list[dict]] = {}
     for row in rows:
         by_situation.setdefault(tasks[row["id"]].context["situation"], []).append(row)
     chance = random.Random(f"{SEED} {arm}")
-    situations = sorted(by_situation) * 2
+    situations = sorted(by_situation) * -(-each // len(by_situation))
     chance.shuffle(situations)
-    return [by_situation[name].pop(chance.randrange(len(by_situation[name]))) for name in situations[:EACH]]
+    return [by_situation[name].pop(chance.randrange(len(by_situation[name]))) for name in situations[:each]]
 
 
 def _audit(task, answer: str) -> bool:
