@@ -75,6 +75,12 @@ def test_the_easy_part_counts_only_if_the_hard_one_is_met() -> None:
     assert scores(reward, TEXTS)[1].parts == {"right": 0.0, "short": 0.0}, "as it counted"
 
 
+def test_a_part_does_not_count_where_the_one_it_needs_does_not() -> None:
+    parts = {"sure": (0.1, unsure), "short": (0.2, short), "right": (0.8, right)}
+    reward = WeightedReward(parts, only_if={"sure": "short", "short": "right"})
+    assert [score.parts["sure"] for score in scores(reward, TEXTS)] == [1.0, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize(("reward", "expected"), [(batched, [6.5, 2.0]), (waits, [6.5, 2.0])])
 def test_parts_may_be_batched_or_wait(reward: Any, expected: list[float]) -> None:
     combined = WeightedReward({"right": (0.5, right), "length": (1.0, reward)})
@@ -158,6 +164,11 @@ def test_a_random_reward_is_a_control() -> None:
         (lambda: WeightedReward({"a": (float("nan"), right)}), "give .weight, reward"),
         (lambda: WeightedReward({"a": (1.0, 3)}), "is no reward"),
         (lambda: WeightedReward({"a": (1.0, right)}, only_if={"a": "b"}), "only_if names 'b'"),
+        (lambda: WeightedReward({"a": (1.0, right)}, only_if={"a": "a"}), "a circle: a -> a"),
+        (
+            lambda: WeightedReward({"a": (1, right), "b": (1, right)}, only_if={"a": "b", "b": "a"}),
+            "a circle: a -> b -> a",
+        ),
         (lambda: MultiObjectiveReward({}), "there are no parts"),
         (lambda: RoutedReward("kind", {}), "no rewards to choose from"),
     ],

@@ -118,11 +118,12 @@ class WeightedReward(_Combined):
 
     Args:
         parts: name -> (weight, reward).
-        only_if: name of a part -> name of the part that has to reach `passes` for it to count.
+        only_if: name of a part -> name of the part that has to count and reach `passes` for it to count.
         passes: see `only_if`.
 
     Raises:
-        ConfigError: no parts, a weight that is no number, or a name in `only_if` that is no part's.
+        ConfigError: no parts, a weight that is no number, a name in `only_if` that is no part's, or a circle
+            of parts.
     """
 
     def __init__(
@@ -133,11 +134,20 @@ class WeightedReward(_Combined):
         for name in (*self.only_if, *self.only_if.values()):
             if name not in rewards:
                 raise ConfigError(f"only_if names {name!r}, which is no part: there are {', '.join(rewards)}")
+            if name in (before := self._conditions(name)):
+                raise ConfigError(f"only_if goes in a circle: {name} -> {' -> '.join(before)}")
         super().__init__(rewards, parts, only_if, passes)
         self.bounds = self._sum_of_bounds()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _weighted, self._given
+
+    def _conditions(self, name: str) -> list[str]:
+        """The part that a part depends on, the one that this depends on, and so on, each once."""
+        found: list[str] = []
+        while (needed := self.only_if.get(found[-1] if found else name)) is not None and needed not in found:
+            found.append(needed)
+        return found
 
     def _sum_of_bounds(self) -> tuple[float, float] | None:
         low = high = 0.0
@@ -156,7 +166,7 @@ class WeightedReward(_Combined):
         counted = {
             name: value
             for name, value in values.items()
-            if name not in self.only_if or values[self.only_if[name]] >= self.passes
+            if all(values[needed] >= self.passes for needed in self._conditions(name))
         }
         parts = {name: counted.get(name, 0.0) for name in values}
         return Score(total=sum(self.weights[name] * value for name, value in counted.items()), parts=parts)
