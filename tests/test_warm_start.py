@@ -22,9 +22,12 @@ from stateset.rl.config.parts import WarmStart
 from stateset.rl.config.plan import supervised_steps
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import CheckpointError, ConfigError, DataError, StoppedError
+from stateset.rl.keeper import Keeper
+from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.learner import Learner
 from stateset.rl.policy.load import load_policy
 from stateset.rl.policy.optimizer import PolicyOptimizer, learning_rate_at
+from stateset.rl.policy.policy import Policy
 from stateset.rl.trainer import GRPOTrainer
 from stateset.rl.warm_start import SupervisedStep, imitate, load_examples
 
@@ -53,7 +56,7 @@ def learn(
     config = make_config({**SETTINGS, **sizes, "warm_start": settings.model_dump()})
     steps: list[SupervisedStep] = []
     examples = load_examples(policy, config, load_tasks(rows))
-    imitate(policy, Learner(policy, config, exact_sampler=True).optimizer, examples, config, steps.append)
+    imitate(Learner(policy, config, exact_sampler=True), examples, config, steps.append)
     return steps
 
 
@@ -198,6 +201,34 @@ def test_a_stop_in_its_first_step_does_not_hide_the_later_ones(
     trainer(tiny_llama, run, save_every=1, keep_checkpoints=9).train(ROWS, resume=run)
     saved = [path.name for path in list_checkpoints(run / "checkpoints")]
     assert saved[:5] == ["warm_00000", "warm_00001", "warm_00002", "warm_00003", "step_00000"]
+
+
+def test_where_memory_runs_out_replies_are_halved_told_and_halved_after_a_resume(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[int] = []
+    original, save = Policy.logprobs, Keeper.save_checkpoint
+
+    def limited(self: Policy, part: Batch, temperature: float) -> Any:
+        if torch.is_grad_enabled() and len(part.mask) > 2:
+            tried.append(len(part.mask))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return original(self, part, temperature)
+
+    def killed(self: Keeper) -> None:
+        save(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Policy, "logprobs", limited)
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer(tiny_llama, tmp_path / "run", save_every=1).train(ROWS)
+    assert tried == [4]
+    assert "memory ran out with 4 responses" in capfd.readouterr().err
+    resumed = trainer(tiny_llama, tmp_path / "run", save_every=1, max_steps=1)
+    resumed.train(ROWS, resume=tmp_path / "run")
+    assert tried == [4, 4], "a step of GRPO, whose rows are others, begins with all of them again"
 
 
 @pytest.mark.parametrize("save_every", [1, 2, 3])

@@ -25,10 +25,8 @@ from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.keeper import Keeper, warm_start_name
 from stateset.rl.policy.bad_batch import BadBatch, explain, refuse_more
 from stateset.rl.policy.batch import Batch
-from stateset.rl.policy.learner import supervised_micro_batch_tokens
-from stateset.rl.policy.memory import recompute_activations
-from stateset.rl.policy.micro_batches import MicroBatches
-from stateset.rl.policy.optimizer import NonFiniteError, PolicyOptimizer, learning_rate_at
+from stateset.rl.policy.learner import Learner, supervised_micro_batch_tokens
+from stateset.rl.policy.optimizer import NonFiniteError, learning_rate_at
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.sample import sample_seed
 from stateset.rl.signals import StopRequest
@@ -85,8 +83,7 @@ def load_examples(policy: Policy, config: Config, tasks: Sequence[Task]) -> list
 
 
 def imitate(
-    policy: Policy,
-    optimizer: PolicyOptimizer,
+    learner: Learner,
     examples: Sequence[RolloutGroup],
     config: Config,
     on_step: Callable[[SupervisedStep], None],
@@ -96,8 +93,7 @@ def imitate(
     """Take the supervised steps of one stage: token-mean cross-entropy over the replies.
 
     Args:
-        policy: the model to change.
-        optimizer: steps its weights; the caller clears its moments before another stage.
+        learner: of the model to change; the caller lets it `begin` before another stage.
         examples: from `load_examples`.
         config: its `warm_start` says how many steps of what size; `seed` orders the rows.
         on_step: called after each step.
@@ -106,17 +102,15 @@ def imitate(
     """
     settings, seed = _settings(config), sample_seed(config.seed, "warm start", 0, "", 0)
     order = TaskOrder(len(examples), settings.batch_size, seed)
-    micro_batches = MicroBatches(
-        supervised_micro_batch_tokens(config, policy), recompute=partial(recompute_activations, policy.module)
-    )
+    optimizer, max_tokens = learner.optimizer, supervised_micro_batch_tokens(config, learner.policy)
     total = supervised_steps(settings, len(examples))
     try:
         for step in range(done, total):
             chosen = [examples[i] for i in order.batch(*divmod(step, order.steps_per_epoch))]
-            batch = Batch.from_groups(chosen).to(policy.device)
+            batch = Batch.from_groups(chosen).to(learner.policy.device)
             seen = torch.full_like(batch.mask, math.nan)
-            work = partial(_gradient, policy, optimizer, batch, micro_batches, seen)
-            loss = optimizer.world.total(micro_batches.retry(work, optimizer.clear))
+            work = partial(_gradient, learner, batch, max_tokens, seen)
+            loss = optimizer.world.total(learner.micro_batches.retry(work, optimizer.clear))
             optimizer.world.fill(seen)
             rate = learning_rate_at(
                 step, peak=settings.learning_rate, warmup=WARMUP_STEPS, total=total, schedule="linear"
@@ -135,16 +129,15 @@ def imitate(
         raise
 
 
-def _gradient(
-    policy: Policy, optimizer: PolicyOptimizer, batch: Batch, micro_batches: MicroBatches, seen: Tensor
-) -> float:
+def _gradient(learner: Learner, batch: Batch, max_tokens: int, seen: Tensor) -> float:
     """Of the mean negative log-probability of a reply's token; returns that. `seen` [B, T] gets them all."""
     weights, loss = token_weights(batch.mask, "token-mean"), 0.0
-    for rows in micro_batches.split(batch, optimizer.world.share(range(len(batch.prompts)))):
-        logprobs, _ = policy.logprobs(batch.take(rows), temperature=1.0)
+    mine = learner.world.share(range(len(batch.prompts)))
+    for rows in learner.micro_batches.split(batch, mine, max_tokens):
+        logprobs, _ = learner.policy.logprobs(batch.take(rows), temperature=1.0)
         seen[rows] = logprobs.detach()
         part = -(logprobs * weights[rows]).sum()
-        optimizer.backward(part)
+        learner.optimizer.backward(part)
         loss += float(part.detach())
     return loss
 
@@ -159,6 +152,8 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
 
     def after(supervised: SupervisedStep) -> None:
         recorder.warm_start_step(asdict(supervised))
+        for notice in learner.micro_batches.tell():
+            recorder.notice(0, notice)
         if supervised.step == supervised.total:
             return
         state.warm_step = supervised.step
@@ -173,7 +168,7 @@ def warm_start(examples: Sequence[RolloutGroup], keeper: Keeper, stop: StopReque
         refuse_more(learner.optimizer.skipped_in_a_row, [bad], groups, recorder.path / "bad_batches")
 
     with recorder.phase("warm start"):
-        imitate(keeper.policy, learner.optimizer, examples, config, after, state.warm_step, left_out)
+        imitate(learner, examples, config, after, state.warm_step, left_out)
     recorder.warm_start_done()
     learner.begin()
     keeper.engine.load_weights(keeper.policy)

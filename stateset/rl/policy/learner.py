@@ -227,8 +227,9 @@ class Learner:
         return recompute_activations(self.policy.module)
 
     def begin(self) -> None:
-        """Begin from the weights as they are now: optimizer moments, KL reference and critic are new."""
+        """Begin from the weights as they are now: moments, KL reference, critic and row limit are new."""
         self.optimizer.forget()
+        self.micro_batches.max_rows = None
         if self.critic is not None:
             self.critic = Critic(self.policy, self.config, self.micro_batches, self.world)
         if self.reference is not None:

@@ -43,14 +43,21 @@ class MicroBatches:
         self._under_way = 0  # responses of the micro-batch that is computed now
         self._notices: list[str] = []
 
-    def split(self, batch: Batch, groups: Sequence[int]) -> Iterator[Tensor]:
-        """Rows [b] of each micro-batch: neighbouring groups, or a part of a group that has too many rows."""
+    def split(self, batch: Batch, groups: Sequence[int], max_tokens: int | None = None) -> Iterator[Tensor]:
+        """Rows [b] of each micro-batch: neighbouring groups, or a part of a group that has too many rows.
+
+        Args:
+            batch: what to split.
+            groups: of the batch.
+            max_tokens: instead of the limit that was given at first.
+        """
+        max_tokens = max_tokens or self.max_tokens
         current: list[int] = []
         used = 0
         for group in groups:
             size, rows = batch.num_tokens(group), batch.rows_of([group]).tolist()
             limit = self.max_rows or max(len(rows), len(current) + len(rows))
-            if current and (used + size > self.max_tokens or len(current) + len(rows) > limit):
+            if current and (used + size > max_tokens or len(current) + len(rows) > limit):
                 yield self._begin(batch, current)
                 current, used = [], 0
             while len(rows) > limit:
