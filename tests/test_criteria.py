@@ -210,6 +210,14 @@ def test_accuracy_compares_with_gold(response, context, expected):
     assert score("accuracy", response, prompt="", context=context) == pytest.approx(expected)
 
 
+def test_what_a_verifier_called_wrong_resolves_nothing_and_is_not_accurate():
+    prompt, reply = "The kettle is broken.", "I've refunded $39.90 to your card."
+    for verdict, expected in ((False, False), (True, True), (None, True)):
+        context = {} if verdict is None else {"verified": verdict}
+        assert bool(CRITERIA["resolution"](prompt, reply, context)) is expected
+        assert bool(CRITERIA["accuracy"](prompt, reply, context)) is expected
+
+
 def test_resolution_believes_the_gold_answer():
     context = {"answer": "We are open whenever the lights are on."}
     reply = "We are open whenever the lights are on."

@@ -8,7 +8,7 @@ your own.
 
 Context entries that are read, all optional: `answer` (gold reply), `facts` (values that a right reply
 states), `forbidden`, `must_not_promise`, `required` (phrases) and `policy` (text); see `accuracy` and
-`policy_compliance`.
+`policy_compliance`. Where a verifier said wrong (`verified` is False), nothing is resolved or accurate.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def resolution(prompt: str, response: str, context: Mapping[str, Any]) -> float:
     resolution unless the gold answer refuses too.
     """
     told = [sentence for sentence in text.sentences(response) if _counts(sentence)]
-    if concrete.SLOT.search(response):
+    if context.get("verified") is False or concrete.SLOT.search(response):
         return 0.0
     strength = max([0.9 * _agreement(context, response), *(_strength(prompt, one) for one in told)])
     if not strength:
@@ -110,6 +110,8 @@ def accuracy(prompt: str, response: str, context: Mapping[str, Any]) -> float:
     there is nothing to agree with: 0.5. Each order number, phone number or code that neither prompt nor
     context holds multiplies by 0.3. Wrong claims in words that the gold does not use are not seen.
     """
+    if context.get("verified") is False:
+        return 0.0
     score = text.substance(prompt, response)
     score *= _WRONG_NUMBER ** min(3, len(_foreign_identifiers(prompt, response, context)))
     if not _gold(context):
