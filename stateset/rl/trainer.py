@@ -25,13 +25,7 @@ from stateset.rl.course import Course
 from stateset.rl.credit import token_advantages
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import ConfigError
-from stateset.rl.keeper import (
-    Keeper,
-    Resume,
-    open_recorder,
-    open_run,
-    open_together,
-)
+from stateset.rl.keeper import Keeper, Resume, open_recorder, open_run, open_together
 from stateset.rl.launch import launch, must_launch
 from stateset.rl.origin import order_facts, origin_of, tasks_fingerprint
 from stateset.rl.policy.bad_batch import refuse_more
@@ -280,9 +274,7 @@ class GRPOTrainer:
 
     def _scorer(self, reward: Any) -> RewardScorer:
         found = resolve_reward(reward, self.config.folder)[0] if isinstance(reward, str) else reward
-        verifier = self.verifier
-        if isinstance(verifier, str):
-            verifier = resolve_verifier(verifier, self.config.folder)
+        verifier = resolve_verifier(self.verifier, self.config.folder)
         limit, share = self.config.reward_timeout_seconds, share_scoring(self.world)
         return RewardScorer(found, verifier=verifier, timeout_seconds=limit, share=share)
 

@@ -61,13 +61,15 @@ def resolve_reward(
     return _reward(_imported(match["module"], what), match["attribute"], what, accepts), path
 
 
-def resolve_verifier(name: str | None, project_dir: Path) -> Any:
-    """Return the verifier called `name`, as `resolve_reward` finds it; None for None.
+def resolve_verifier(given: Any, project_dir: Path) -> Any:
+    """Return the verifier of this name, as `resolve_reward` finds it; what is no name is returned as it is.
 
     Raises:
         ConfigError: as there; or it is neither a `Verifier` nor marked with `@verifier`.
     """
-    return None if name is None else resolve_reward(name, project_dir, is_verifier, "verifier")[0]
+    if not isinstance(given, str):
+        return given
+    return resolve_reward(given, project_dir, is_verifier, "verifier")[0]
 
 
 def is_judge_of_success(value: object) -> bool:
