@@ -63,13 +63,7 @@ def evaluate_models(
         ConfigError: no verifier is known for these rows, or a number is out of range.
         DataError: rows that cannot be used, or a secret that is in no training row.
     """
-    for name, value, least in (
-        ("samples", samples, 1),
-        ("max_new_tokens", max_new_tokens, 1),
-        ("latency", latency, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"{name} is {value}: give a number from {least} on")
+    _refuse_low(samples=(samples, 1), max_new_tokens=(max_new_tokens, 1), latency=(latency, 0))
     tasks = load_tasks(test_set, name=None if isinstance(test_set, str | os.PathLike) else "test_set")
     judge = choose_success(tasks, success)
     seen = None if training_data is None else _tasks(training_data)
@@ -100,14 +94,21 @@ def evaluate_models(
         said=secrets_said(secrets, seen or [], ask_after, texts) if secrets else (),
         seed=seed,
     )
-    return Improvement(
-        record=record,
-        answers=tuple(
-            Pair(
-                task_id=b.task.id, prompt=b.task.question, before=b.rollouts[0].text, after=a.rollouts[0].text
-            )
-            for b, a in zip(*groups, strict=True)
-        ),
+    return Improvement(record=record, answers=_pairs(*groups))
+
+
+def _refuse_low(**given: tuple[int, int]) -> None:
+    """Numbers by name, each with the least that it may be."""
+    for name, (value, least) in given.items():
+        if value < least:
+            raise ConfigError(f"{name} is {value}: give a number from {least} on")
+
+
+def _pairs(before: Sequence[RolloutGroup], after: Sequence[RolloutGroup]) -> tuple[Pair, ...]:
+    """Each task's first answers, side by side."""
+    return tuple(
+        Pair(task_id=b.task.id, prompt=b.task.question, before=b.rollouts[0].text, after=a.rollouts[0].text)
+        for b, a in zip(before, after, strict=True)
     )
 
 
