@@ -19,7 +19,7 @@ import pytest
 from sandbox_cases import ATTACKS, FORGERIES
 
 from stateset.rl.errors import SandboxError
-from stateset.rl.verifiers.sandbox import kernel
+from stateset.rl.verifiers.sandbox import kernel, linux
 from stateset.rl.verifiers.sandbox.executor import REASONS, Outcome, Request, same, used
 from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
@@ -97,6 +97,25 @@ def test_forgeries(sandbox: LinuxSandbox, name: str) -> None:
     assert outcome.reason or not same(outcome.frame, expected)
     honest = call(sandbox, RIGHT, 1)
     assert same(honest.frame, expected)
+
+
+def test_code_cannot_say_that_nothing_was_run(sandbox: LinuxSandbox) -> None:
+    for _ in range(30):  # one in three got through when code was there before its READY was read
+        outcome = call(sandbox, FORGERIES["a sandbox that is not complete"], 1)
+        assert same(outcome.frame, 0)
+
+
+def test_the_clock_of_a_case_begins_when_its_process_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(frame: Any) -> str:
+        missing = linux_missing(frame)
+        time.sleep(1.2 * SECONDS)
+        return missing
+
+    linux_missing = linux._missing
+    monkeypatch.setattr(linux, "_missing", slow)
+    made = LinuxSandbox(timeout_seconds=SECONDS)
+    assert call(made, RIGHT, 1).value == 2
+    made.close()
 
 
 def test_an_honest_program_always_passes_whatever_runs_beside_it() -> None:

@@ -26,7 +26,7 @@ _PRELOADED = (
     "statistics", "string", "textwrap", "types", "typing",
 )  # fmt: skip
 LONGEST_DETAIL = 500
-READY = b"+"  # written before the code runs, which cannot take it back
+READY = b"+"  # every right is gone; the request is sent once this has been read
 
 
 def main() -> NoReturn:

@@ -20,6 +20,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -96,66 +97,58 @@ class LinuxSandbox:
 
     def _run(self, body: bytes) -> Outcome:
         control = self._started()
-        begin = time.monotonic()
         given, ours = os.pipe()
         theirs, answer = os.pipe()
-        try:
-            socket.send_fds(control, [b"x"], [given, answer])
-        finally:
-            os.close(given)
-            os.close(answer)
-        try:
-            [pid] = struct.unpack("q", _exactly(control, 8))
+        with open(ours, "wb", buffering=0) as request, open(theirs, "rb", buffering=0) as frame:
             try:
-                data, ended = self._exchange(ours, theirs, body, begin + self.timeout_seconds)
+                socket.send_fds(control, [b"x"], [given, answer])
+            finally:
+                os.close(given)
+                os.close(answer)
+            [pid] = struct.unpack("q", _exactly(control, 8))
+            data, ended = b"", ""
+            try:
+                missing = _missing(frame)
+                begin = time.monotonic()
+                if not missing:
+                    data, ended = self._exchange(request, frame, body, begin + self.timeout_seconds)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)  # the server has not reaped it, so the id is still its
                 control.sendall(b"x")
             status, peak = struct.unpack("qq", _exactly(control, 16))
-        finally:
-            os.close(theirs)
-        seconds = time.monotonic() - begin
-        if not data.startswith(READY) and not ended:
+        if missing:
             self.close()
-            said = data.decode(errors="replace") or "its process ended"
-            raise SandboxError(f"the sandbox is not complete here, and nothing was run: {said}")
+            raise SandboxError(f"the sandbox is not complete here, and nothing was run: {missing}")
+        seconds = time.monotonic() - begin
         used.add(self.tier)
-        reason, frame, detail = self._judged(data.removeprefix(READY), ended, status)
-        return Outcome(frame=frame, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
+        reason, value, detail = self._judged(data, ended, status)
+        return Outcome(frame=value, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
 
-    def _exchange(self, ours: int, theirs: int, body: bytes, until: float) -> tuple[bytes, str]:
+    def _exchange(self, request: FileIO, frame: FileIO, body: bytes, until: float) -> tuple[bytes, str]:
         """Write the request, read what comes; how it ended: "", "timeout" or "output"."""
-        os.set_blocking(ours, False)
+        os.set_blocking(request.fileno(), False)
         received = bytearray()
-        waiting: int | None = ours
         poll = select.poll()
-        poll.register(ours, select.POLLOUT)
-        poll.register(theirs, select.POLLIN)
-        try:
-            while True:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return bytes(received), "timeout"
-                for descriptor, _ in poll.poll(1000 * left):
-                    if descriptor == waiting:
-                        try:
-                            body = body[os.write(ours, body) :]
-                        except BrokenPipeError:
-                            body = b""
-                        if not body:
-                            poll.unregister(ours)
-                            os.close(ours)
-                            waiting = None
-                    elif not (part := os.read(theirs, 2**16)):
-                        return bytes(received), ""
-                    else:
-                        received += part
-                        if len(received) > 2 * self.output_bytes:
-                            return b"", "output"
-        finally:
-            if waiting is not None:
-                os.close(ours)
+        poll.register(request, select.POLLOUT)
+        poll.register(frame, select.POLLIN)
+        while (left := until - time.monotonic()) > 0:
+            for descriptor, _ in poll.poll(1000 * left):
+                if descriptor != frame.fileno():
+                    try:
+                        body = body[request.write(body) :]
+                    except BrokenPipeError:
+                        body = b""
+                    if not body:
+                        poll.unregister(request)
+                        request.close()
+                elif not (part := frame.read(2**16)):
+                    return bytes(received), ""
+                else:
+                    received += part
+                    if len(received) > 2 * self.output_bytes:
+                        return b"", "output"
+        return bytes(received), "timeout"
 
     def _judged(self, data: bytes, ended: str, status: int) -> tuple[str, Any, str]:
         """Reason, frame and detail."""
@@ -193,6 +186,21 @@ class LinuxSandbox:
         self._control, self._owner = ours, os.getpid()
         self._end = weakref.finalize(self, _end, self._server, ours, self._owner)
         return ours
+
+
+def _missing(frame: FileIO) -> str:
+    """What the child could not give up; empty once it is ready.
+
+    Only then is it sent any code: code could take READY back out of its own pipe, by /proc/self/fd, and say
+    that nothing was run.
+    """
+    poll = select.poll()
+    poll.register(frame, select.POLLIN)
+    if not poll.poll(1000 * _START_SECONDS):
+        return f"its process was not ready after {_START_SECONDS:g} s"
+    if (said := frame.read(len(READY))) == READY:
+        return ""
+    return (said + frame.read()).decode(errors="replace") or "its process ended"
 
 
 def _nothing() -> None:
