@@ -10,6 +10,7 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -288,6 +289,19 @@ def test_a_hostile_frame_costs_its_answer_and_not_the_clock(sandbox: LinuxSandbo
     assert not same(outcome.frame, set(range(60_000)))
     assert time.process_time() - begun < 10  # took 42 s; takes 0.3 s
     assert call(sandbox, RIGHT, 1).value == 2
+
+
+def test_a_frame_of_nested_sets_costs_what_it_is_long() -> None:
+    """A text of texts doubled its backslashes with each level: 26 levels took 357 MiB."""
+    frame: Any = "'\""
+    for _ in range(200):
+        frame = {"set": [frame]}
+    tracemalloc.start()
+    for expected in ({"x"}, {"x": 1}, {frozenset({"x"})}):
+        assert not same(frame, expected)
+        assert not same({"dict": [[frame, 1]]}, expected)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 1

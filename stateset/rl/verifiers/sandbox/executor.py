@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ REASONS = {
 }
 UNSAFE = "unsafe-local: a plain process with every right of its user"
 used: set[str] = set()  # the tiers in which this process has run a case
+_SETS = ("set", "frozenset")
 SAID_INSIDE = ("raised", "no-entry", "memory", "output")  # all others are known from outside
 
 
@@ -113,23 +115,27 @@ def _alike(found: Any, expected: Any, tolerance: float) -> bool:
     if len(other) != len(inside):
         return False
     if kind == "dict":
-        known = {_text(key): value for key, value in other}
+        known = {_digest(key): value for key, value in other}
+        wanted = [(_digest(key), value) for key, value in inside]
         return len(known) == len(inside) and all(
-            _text(key) in known and _alike(known[_text(key)], value, tolerance) for key, value in inside
+            key in known and _alike(known[key], value, tolerance) for key, value in wanted
         )
-    if kind in ("set", "frozenset"):
-        return sorted(map(_text, other)) == sorted(map(_text, inside))
+    if kind in _SETS:
+        return sorted(map(_digest, other)) == sorted(map(_digest, inside))
     return all(_alike(one, wanted, tolerance) for one, wanted in zip(other, inside, strict=True))
 
 
-def _text(frame: Any) -> str:
-    """One text for equal frames: sets in one order, keys and items of any type apart."""
+def _digest(frame: Any) -> bytes:
+    """Equal for equal frames: sets in one order, keys and items of any type apart.
+
+    One length at every depth, so that a frame costs what it is long.
+    """
+    kind, inside = "", frame
     if isinstance(frame, dict):
         [(kind, inside)] = frame.items()
-        if kind in ("set", "frozenset"):
-            return f"{kind}{sorted(map(_text, inside))}"
-        if isinstance(inside, list):
-            return f"{kind}[{', '.join(map(_text, inside))}]"
-    if isinstance(frame, list):  # a pair of a dict
-        return f"({', '.join(map(_text, frame))})"
-    return json.dumps(frame)
+    if isinstance(inside, list):  # a bare list is a pair of a dict
+        parts = [_digest(part) for part in inside]
+        said = b"".join(sorted(parts) if kind in _SETS else parts)
+    else:
+        said = json.dumps(inside).encode()
+    return hashlib.sha256(json.dumps([kind, type(inside).__name__]).encode() + said).digest()
