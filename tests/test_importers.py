@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stateset.rl.cli.app import app
-from stateset.rl.data.importers import export_kind, import_files
+from stateset.rl.data.importers import ColumnMapping, export_kind, import_files
 from stateset.rl.data.importers.clean import clean_body
 from stateset.rl.data.importers.mapping import read_mapping
 from stateset.rl.data.importers.table import import_rows
@@ -139,8 +139,8 @@ def test_bodies_are_cleaned(body: str, html: bool, expected: str) -> None:
     assert clean_body(body, html=html) == expected
 
 
-def of_table(*rows: dict[str, Any]) -> Any:
-    return import_rows([Row(row, f"t.jsonl:{n}") for n, row in enumerate(rows, start=1)], "jsonl", None)
+def of_table(*rows: dict[str, Any], by: ColumnMapping | None = None) -> Any:
+    return import_rows([Row(row, f"t.jsonl:{n}") for n, row in enumerate(rows, start=1)], "jsonl", by)
 
 
 def test_three_layouts_are_guessed() -> None:
@@ -166,13 +166,107 @@ def test_internal_notes_of_tables_stay_out_by_either_word() -> None:
     )
     assert [row["reply"] for row in notes.rows] == ["It comes on Friday."]
     assert [one.line for one in notes.rejected] == [1, 3]
-    turns = [
-        {"role": "user", "content": "Where is it?"},
-        {"role": "assistant", "content": "PRIVATE-NOTE", "visibility": "internal"},
-        {"role": "assistant", "content": "On its way, today."},
-    ]
-    talks, _ = of_table({"messages": turns})
-    assert [row["reply"] for row in talks.rows] == ["On its way, today."]
+
+
+def talk(*extras: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    """A question, a note and a reply, each with the keys of one of `extras`."""
+    said = [("customer", "Where is it?"), ("agent", "PRIVATE-NOTE"), ("agent", "On its way, today.")]
+    extras = extras or ({}, {}, {})
+    turns = [{"role": who, "content": text} | one for (who, text), one in zip(said, extras, strict=True)]
+    return {"messages": turns} | columns
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [{"type": "comment"}, {"type": "note"}, {"type": "comment"}],
+        [{"is_internal_note": False}, {"is_internal_note": True}, {"is_internal_note": False}],
+        [{"message_type": "reply"}, {"message_type": "private_note"}, {"message_type": "reply"}],
+        [{"visibility": "public"}, {"visibility": "internal"}, {"visibility": "public"}],
+        [{"meta": {"isPublic": True}}, {"meta": {"isPublic": False}}, {"meta": {"isPublic": True}}],
+        [{"channel": "public"}, {"channel": "internal"}, {"channel": "public"}],
+    ],
+)
+def test_a_flag_in_a_list_of_messages_keeps_its_notes_out(flags: list[dict[str, Any]]) -> None:
+    found, _ = of_table(talk(*flags))
+    assert [row["reply"] for row in found.rows] == ["On its way, today."]
+    assert found.counts["private notes left out"] == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [{}, {"type": "note"}, {}],
+        [{"public": True}, {}, {"public": True}],
+        [{"type": "text"}, {"type": "text"}, {"type": "text"}],
+        [{"kind": "a"}, {"kind": "remark"}, {"kind": "a"}],
+        [{"private": 0}, {"private": "perhaps"}, {"private": 0}],
+    ],
+)
+def test_a_message_whose_flag_is_missing_or_unknown_turns_its_thread_away(
+    flags: list[dict[str, Any]],
+) -> None:
+    found, _ = of_table(talk(*flags))
+    assert not found.rows
+    assert "`messages." in found.rejected[0].reason
+
+
+def test_one_marked_note_asks_for_a_mark_in_every_thread_of_the_table() -> None:
+    found, mapping = of_table(talk(), talk({"type": "comment"}, {"type": "note"}, {"type": "comment"}))
+    assert mapping.public == ("messages.type",)
+    assert [row["source"] for row in found.rows] == ["t.jsonl:2"]
+
+
+def test_a_conversation_that_is_private_as_a_whole_is_turned_away() -> None:
+    found, mapping = of_table(talk(private=True), talk(private=False))
+    assert mapping.described() == [("messages", "messages"), ("private", "private")]
+    assert [row["source"] for row in found.rows] == ["t.jsonl:2"]
+
+
+def test_a_table_without_any_flag_is_read_and_the_user_is_told() -> None:
+    for row in (talk(), {"question": "Where is it?", "answer": "On its way, today."}):
+        found, _ = of_table(row)
+        assert len(found.rows) == 1
+        assert "nothing says which texts are private" in found.remarks[0]
+
+
+def test_a_mapping_says_which_words_mean_public_or_that_all_is_public() -> None:
+    row = talk({"type": "chat"}, {"type": "note"}, {"type": "chat"})
+    columns = {"messages": "messages"}
+    kinds = ColumnMapping(
+        layout="conversations", columns=columns, public=("messages.type",), public_values=("chat",)
+    )
+    assert [made["reply"] for made in of_table(row, by=kinds)[0].rows] == ["On its way, today."]
+    everything = ColumnMapping(layout="conversations", columns=columns, public=("*",))
+    assert "PRIVATE-NOTE" in of_table(row, by=everything)[0].rows[0]["reply"]
+    silent = ColumnMapping(layout="conversations", columns=columns)
+    assert not of_table(row, by=silent)[0].rows
+
+
+def test_a_column_of_note_texts_is_no_flag_and_none_of_it_is_shown() -> None:
+    found, mapping = of_table(
+        {"question": "Where is it?", "answer": "On its way, today.", "internal_note": ""},
+        {
+            "question": "Is it late?",
+            "answer": "It comes on Friday.",
+            "internal_note": "PRIVATE-NOTE of a thief",
+        },
+    )
+    assert len(found.rows) == 2
+    assert mapping.described() == [("prompt", "question"), ("reply", "answer")]
+    assert "`internal_note` holds texts" in found.remarks[0]
+    unclear, _ = of_table(
+        {"question": "Where is it?", "answer": "On its way, today.", "internal": "PRIVATE-NOTE he stole it"},
+    )
+    assert not unclear.rows
+    assert (
+        "PRIVATE-NOTE" not in json.dumps([str(one) for one in (*found.rejected, *unclear.rejected)]).upper()
+    )
+
+
+def test_a_flag_that_may_mean_both_is_left_to_the_user() -> None:
+    with pytest.raises(DataError, match="`not_public` may mean public or private"):
+        of_table({"question": "Where is it?", "answer": "On its way.", "not_public": "no"})
 
 
 @pytest.mark.parametrize(

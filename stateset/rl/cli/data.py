@@ -66,13 +66,15 @@ def _save_mapping(mapping: ColumnMapping, file: Path, sources: list[str], *, gue
 
     write_mapping(mapping, file, ", ".join(Path(source).name for source in sources))
     show.note(f"columns ({'guessed' if guessed else 'as given'}, layout {mapping.layout}), saved as {file}:")
-    for name, column in mapping.columns.items():
+    for name, column in mapping.described():
         show.note(f"  {name} <- {column}")
 
 
 def _show_import(found: Imported, rejected: Path) -> None:
     for name, count in found.counts.items():
         show.note(f"{count:6}  {name}")
+    for remark in found.remarks:
+        show.note(f"Note: {remark}.")
     if found.rejected:
         show.note(
             f"{len(found.rejected):6}  rejected, each with file, line and reason in {rejected}; the first:"

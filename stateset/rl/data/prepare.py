@@ -74,6 +74,8 @@ def _imported(source: Any) -> Any:
     if kind is None:
         return source
     found, _ = import_files(kind, [os.fspath(source)])
+    for remark in found.remarks:
+        warnings.warn(f"{path.name}: {remark}.", stacklevel=3)
     if found.rejected:
         warnings.warn(
             f"{path.name}: {len(found.rejected)} records were rejected, the first: {found.rejected[0]} "

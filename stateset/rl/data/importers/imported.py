@@ -19,11 +19,12 @@ class ThreadError(Exception):
 
 @dataclass
 class Imported:
-    """`counts` names what was read and left out, in words for people."""
+    """`counts` names what was read and left out, in words for people; `remarks` are what they should know."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, thread: Thread, source: str) -> None:
         """Take the rows of a thread, each id once."""

@@ -7,14 +7,15 @@ thread) and `conversations` (a list of messages a row). Columns that are not map
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stateset.rl.config.yaml_file import read_yaml
+from stateset.rl.data.importers.flags import EVERYTHING, Values, find_flags, says_public
 from stateset.rl.errors import DataError
 
 NEEDED = {
@@ -22,7 +23,6 @@ NEEDED = {
     "messages": ("thread", "author", "text"),
     "conversations": ("messages",),
 }
-EVERYTHING = "*"  # for `public`: every message of this source could be read by the customer
 _NAMES: Mapping[str, str] = {
     "id": "id rowid messageid commentid",
     "thread": "thread threadid ticket ticketid ticketnumber conversation conversationid case caseid caseno "
@@ -38,8 +38,6 @@ _NAMES: Mapping[str, str] = {
     "author": "author role sender from speaker authortype authorrole sendertype direction",
     "text": "text body message content comment plainbody htmlbody utterance messagetext messagebody",
     "messages": "messages conversation conversations dialogue dialog turns chat",
-    "public": "public ispublic visibility visible commentpublic",
-    "private": "private isprivate internal isinternal isnote internalnote privatenote",
     "resolved": "resolved isresolved solved issolved",
     "status": "status state ticketstatus",
     "satisfaction": "satisfaction satisfactionscore csat csatscore rating stars satisfactionrating "
@@ -54,23 +52,58 @@ _NAMES: Mapping[str, str] = {
     "agent_name": "agentname agent assignee assigneename",
     "agent_email": "agentemail assigneeemail",
 }
-FIELDS = tuple(_NAMES)
+FLAGS = ("public", "private")
+_NO_FLAGS = (
+    "nothing says which texts are private, so all were taken for public; check that no note is among them"
+)
+FIELDS = (*_NAMES, *FLAGS)
+_LISTS = ("customers", "agents", "public_values", "keep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
-    """`columns` from our names to the table's; `customers` and `agents` are values of the `author` column."""
+    """`columns` from our names to the table's; `customers` and `agents` are values of the `author` column.
+
+    `public` and `private` are flags (see `flags.py`), `public_values` words in them that mean public.
+    """
 
     layout: str
     columns: Mapping[str, str]
+    public: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
     customers: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    public_values: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
 
     def get(self, row: Mapping[str, Any], name: str) -> Any:
         """The row's value of one of our names; None where the name has no column."""
         column = self.columns.get(name)
         return None if column is None else row.get(column)
+
+    def says_public(self, row: Mapping[str, Any], *, in_list: bool = False) -> bool:
+        """Whether a row, or a message in a row's list, could be read by the customer.
+
+        Raises:
+            ThreadError: a flag is missing or says neither.
+        """
+        if EVERYTHING in self.public:
+            return True
+        public, private = (
+            [path for path in paths if self.is_in_list(path) == in_list]
+            for paths in (self.public, self.private)
+        )
+        list_name = self.columns["messages"] if in_list else None
+        return says_public(row, public, private, list_name, self.public_values)
+
+    def is_in_list(self, path: str) -> bool:
+        """Whether a flag belongs to the messages in a row's list."""
+        return self.layout == "conversations" and path.startswith(f"{self.columns['messages']}.")
+
+    def described(self) -> list[tuple[str, str]]:
+        """Our names and what they are read from."""
+        flags = {"public": ", ".join(self.public), "private": ", ".join(self.private)}
+        return [*self.columns.items(), *((name, paths) for name, paths in flags.items() if paths)]
 
 
 def guess_mapping(columns: Iterable[str], label: str, sample: Mapping[str, Any]) -> ColumnMapping:
@@ -102,15 +135,42 @@ def guess_mapping(columns: Iterable[str], label: str, sample: Mapping[str, Any])
     )
 
 
-def flags_of(message: Mapping[str, Any]) -> ColumnMapping:
-    """Which keys of one message of a list say whether it is public."""
-    found = {
-        name: key
-        for name in ("public", "private")
-        for key in message
-        if _plain(key) & set(_NAMES[name].split())
+def with_flags(
+    mapping: ColumnMapping, seen: Mapping[str, Values], label: str
+) -> tuple[ColumnMapping, list[str]]:
+    """A mapping that names its flags, and remarks for the user on what was not read as one.
+
+    Flags that a mapping names, of rows or of messages in lists, are the only ones; else they are guessed.
+
+    Args:
+        mapping: guessed or given.
+        seen: from `values_of`.
+        label: what error messages call the table.
+
+    Raises:
+        DataError: a flag of a guessed mapping may mean public or private.
+    """
+    found = find_flags(seen, mapping.columns.get("messages"), mapping.columns.values())
+    remarks = [f"`{path}` holds texts and says of none who could read it: left out" for path in found.texts]
+    if EVERYTHING in mapping.public:
+        return mapping, remarks
+    decided = {mapping.is_in_list(path) for path in (*mapping.public, *mapping.private)}
+    new = {
+        name: [path for path in getattr(found, name) if mapping.is_in_list(path) not in decided]
+        for name in (*FLAGS, "unclear")
     }
-    return ColumnMapping(layout="messages", columns=found)
+    if new["unclear"]:
+        raise DataError(
+            f"{label}: `{new['unclear'][0]}` may mean public or private; write a mapping with `public:` or "
+            "`private:` under `columns:`, and give it with --mapping."
+        )
+    public, private = (*mapping.public, *new["public"]), (*mapping.private, *new["private"])
+    others = {*found.public, *found.private, *found.unclear} - {*public, *private}
+    remarks += [
+        f"`{path}` looks like a flag, but the mapping names others: not read" for path in sorted(others)
+    ]
+    remarks += [] if public or private else [_NO_FLAGS]
+    return replace(mapping, public=public, private=private), remarks
 
 
 def _plain(column: str) -> set[str]:
@@ -140,15 +200,15 @@ def read_mapping(file: Path) -> ColumnMapping:
         DataError: an unknown key or layout, or a column that the layout needs is not given.
     """
     settings: dict[str, Any] = {}
-    columns: dict[str, str] = {}
+    columns: dict[str, Any] = {}
     for entry in read_yaml(file):
         top, _, name = entry.path.partition(".")
         if top == "columns" and name in FIELDS:
-            columns[name] = str(entry.value)
-        elif top in ("layout", "customers", "agents", "keep") and not name:
+            columns[name] = entry.value if name in FLAGS else str(entry.value)
+        elif top in ("layout", *_LISTS) and not name:
             settings[top] = entry.value
         else:
-            known = FIELDS if top == "columns" else ("layout", "columns", "customers", "agents", "keep")
+            known = FIELDS if top == "columns" else ("layout", "columns", *_LISTS)
             raise DataError(f"{entry.where}: unknown `{entry.path}`; use one of {', '.join(known)}.")
     layout = settings.pop("layout", None)
     if layout not in NEEDED:
@@ -156,33 +216,40 @@ def read_mapping(file: Path) -> ColumnMapping:
     missing = [name for name in NEEDED[layout] if name not in columns]
     if missing:
         raise DataError(f"{file.name}: layout {layout} needs `columns.{missing[0]}`; name the column.")
+    settings |= {name: columns.pop(name) for name in FLAGS if name in columns}
     lists = {key: tuple(str(one) for one in _as_list(value)) for key, value in settings.items()}
     return ColumnMapping(layout=layout, columns=columns, **lists)
 
 
 def write_mapping(mapping: ColumnMapping, file: Path, table: str) -> None:
     """Save it as YAML that `read_mapping` reads."""
-    settings: dict[str, Any] = {"layout": mapping.layout, "columns": dict(mapping.columns)}
-    lists = {"customers": mapping.customers, "agents": mapping.agents, "keep": mapping.keep}
-    settings |= {key: list(value) for key, value in lists.items() if value}
+    flags = {"public": mapping.public, "private": mapping.private}
+    columns = dict(mapping.columns) | {name: list(paths) for name, paths in flags.items() if paths}
+    settings: dict[str, Any] = {"layout": mapping.layout, "columns": columns}
+    settings |= {name: list(getattr(mapping, name)) for name in _LISTS if getattr(mapping, name)}
     head = f"# How the columns of {table} were read. Edit it and give it back with --mapping {file.name}\n"
     file.write_text(head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def check_columns(mapping: ColumnMapping, columns: Sequence[str], label: str) -> None:
-    """Refuse a mapping that names columns which the table does not have.
+def check_columns(mapping: ColumnMapping, there: Collection[str], label: str) -> None:
+    """Refuse a mapping that names what the table does not have.
+
+    Args:
+        mapping: with its flags.
+        there: columns, and paths within them.
+        label: what error messages call the table.
 
     Raises:
-        DataError: such a column, or a table of messages where nothing says which are public.
+        DataError: such a name, or a table of messages where nothing says which are public.
     """
-    named = [*mapping.columns.items(), *(("keep", column) for column in mapping.keep)]
-    for name, column in named:
-        if column not in columns and not (name == "public" and column == EVERYTHING):
+    flags = [(name, path) for name in FLAGS for path in getattr(mapping, name) if path != EVERYTHING]
+    for name, column in (*mapping.columns.items(), *(("keep", column) for column in mapping.keep), *flags):
+        if column not in there:
             raise DataError(
                 f"{label}: the mapping reads `{name}` from column `{column}`, which is not there "
-                f"(columns: {', '.join(columns)})."
+                f"(columns: {', '.join(there)})."
             )
-    if mapping.layout == "messages" and not {"public", "private"} & mapping.columns.keys():
+    if mapping.layout == "messages" and not (mapping.public or mapping.private):
         raise DataError(
             f"{label}: no column says which messages are public, and private notes must not reach a prompt. "
             f"Name it in a mapping (`public:` or `private:`), or write `public: '{EVERYTHING}'` if every "

@@ -13,14 +13,9 @@ from typing import Any
 
 from stateset.rl.data.files import READERS
 from stateset.rl.data.importers.export_file import mapping_of, text_of, utc_time
+from stateset.rl.data.importers.flags import FALSE, MESSAGE_AUTHOR, MESSAGE_TEXT, TRUE, values_of
 from stateset.rl.data.importers.imported import Imported, ThreadError, by_time, said
-from stateset.rl.data.importers.mapping import (
-    EVERYTHING,
-    ColumnMapping,
-    check_columns,
-    flags_of,
-    guess_mapping,
-)
+from stateset.rl.data.importers.mapping import ColumnMapping, check_columns, guess_mapping, with_flags
 from stateset.rl.data.importers.thread import Author, Person, Thread, ThreadMessage, rows_of
 from stateset.rl.data.rejected import rejected_at
 from stateset.rl.data.rows import Row, is_missing
@@ -37,10 +32,6 @@ _AUTHORS: dict[str, Author] = {
     ),
     "system": "system",
 }  # fmt: skip
-_TRUE = ("true", "yes", "1", "1.0", "y", "t")
-_FALSE = ("false", "no", "0", "0.0", "n", "f")
-_PUBLIC = ("public", "external", "reply", "public reply", "visible", "comment")
-_PRIVATE = ("private", "internal", "note", "internal note", "private note", "hidden")
 _STATUS = {
     **dict.fromkeys(("solved", "closed", "resolved", "done"), True),
     **dict.fromkeys(("open", "new", "pending", "hold", "on-hold", "unresolved", "snoozed"), False),
@@ -86,7 +77,9 @@ def import_rows(
     columns = list(dict.fromkeys(column for row in good for column in row.value))
     label = good[0].where.rpartition(":")[0] or good[0].where
     mapping = given or guess_mapping(columns, label, _sample(good, columns))
-    check_columns(mapping, columns, label)
+    seen = values_of((row.value for row in good), mapping.columns.get("messages"))
+    mapping, found.remarks = with_flags(mapping, seen, label)
+    check_columns(mapping, [*columns, *(path for path in seen if path not in columns)], label)
     if mapping.layout == "messages":
         _import_messages(good, mapping, found, kind)
     else:
@@ -157,7 +150,7 @@ def _add(thread: Thread, row: Row, mapping: ColumnMapping, found: Imported, kind
 
 def _messages_of(row: Row, mapping: ColumnMapping, counts: Counter[str]) -> list[ThreadMessage]:
     if mapping.layout == "pairs":
-        if not _is_public(row.value, mapping, otherwise=True):
+        if not mapping.says_public(row.value):
             counts["private notes left out"] += 1
             return []
         sides: tuple[tuple[Author, str], ...] = (("customer", "prompt"), ("agent", "reply"))
@@ -166,21 +159,32 @@ def _messages_of(row: Row, mapping: ColumnMapping, counts: Counter[str]) -> list
     listed = mapping.get(row.value, "messages")
     if not isinstance(listed, list):
         raise ThreadError(f"`{mapping.columns['messages']}` is no list of messages")
+    if not mapping.says_public(row.value):
+        raise ThreadError("the whole conversation is marked private")
     messages = []
-    for place, one in enumerate(listed, start=1):
-        message = mapping_of(one)
-        author = text_of(message.get("role") or message.get("from") or message.get("author"))
-        text = message.get("content") or message.get("value") or message.get("text")
-        if not _is_public(message, flags_of(message), otherwise=True):
+    for place, one in enumerate(map(mapping_of, listed), start=1):
+        if not _in_list_is_public(one, mapping, place):
             counts["private notes left out"] += 1
             continue
-        made_one = _said(text, _author(author, mapping, f"message {place}"), "", counts)
-        messages += [made_one] if made_one else []
+        author = _author(text_of(_first(one, MESSAGE_AUTHOR)), mapping, f"message {place}")
+        message = _said(_first(one, MESSAGE_TEXT), author, "", counts)
+        messages += [message] if message else []
     return messages
 
 
+def _in_list_is_public(message: Mapping[str, Any], mapping: ColumnMapping, place: int) -> bool:
+    try:
+        return mapping.says_public(message, in_list=True)
+    except ThreadError as error:
+        raise ThreadError(f"message {place}: {error}") from error
+
+
+def _first(message: Mapping[str, Any], keys: Iterable[str]) -> Any:
+    return next((value for key in keys if (value := message.get(key))), None)
+
+
 def _message(row: Mapping[str, Any], mapping: ColumnMapping, counts: Counter[str]) -> ThreadMessage | None:
-    if not _is_public(row, mapping, otherwise=None):
+    if not mapping.says_public(row):
         counts["private notes left out"] += 1
         return None
     author = _author(text_of(mapping.get(row, "author")), mapping, "the message")
@@ -193,26 +197,6 @@ def _said(text: Any, author: Author, time: str, counts: Counter[str]) -> ThreadM
     if not isinstance(text, str):
         raise ThreadError(f"a message is {type(text).__name__}, not text")
     return said(text, html=None, author=author, time=time, subject="", counts=counts)
-
-
-def _is_public(row: Mapping[str, Any], mapping: ColumnMapping, otherwise: bool | None) -> bool:
-    """What the flags say; `otherwise` is for a source without flags, None where it must have one."""
-    if mapping.columns.get("public") == EVERYTHING:
-        return True
-    named = [name for name in ("public", "private") if name in mapping.columns]
-    if not named and otherwise is None:
-        raise ThreadError("nothing says whether the message is public")
-    return all(_reads_public(name, mapping, row) for name in named) if named else bool(otherwise)
-
-
-def _reads_public(name: str, mapping: ColumnMapping, row: Mapping[str, Any]) -> bool:
-    """What one flag says; a word such as "internal" means the same in a column of either name."""
-    word = str(row.get(mapping.columns[name])).strip().lower()
-    if word in _PUBLIC or word in _PRIVATE:
-        return word in _PUBLIC
-    if word in _TRUE or word in _FALSE:
-        return (word in _TRUE) == (name == "public")
-    raise ThreadError(f"`{mapping.columns[name]}` is {word!r}: neither public nor private")
 
 
 def _author(value: str, mapping: ColumnMapping, what: str) -> Author:
@@ -270,8 +254,8 @@ def _flag(value: Any, name: str) -> bool | None:
     if is_missing(value):
         return None
     text = str(value).strip().lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
+    if text in TRUE or text in FALSE:
+        return text in TRUE
     if name == "reopened" and text.isdigit():
         return int(text) > 0
     raise ThreadError(f"`{name}` is {value!r}: it must be true or false")
