@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,23 @@ TASKS = [
     ],
 )  # fmt: skip
 def test_levels_by_pass_rate(rate: float | None, level: str | None, useless: str | None) -> None:
-    found = Measured(task=TASKS[0], pass_rate=rate)
+    found = Measured(task=TASKS[0], pass_rate=rate, alike=rate in (0, 1))
     assert (found.level, found.useless) == (level, useless)
+
+
+class Graded(RewardFunction):
+    """Always above the middle of its bounds, and by degrees."""
+
+    bounds = (0.0, 1.0)
+
+    def compute(self, prompt: str, response: str, context: Any) -> float:
+        return 0.6 + zlib.crc32(response.encode()) % 100 / 1000
+
+
+def test_a_prompt_whose_right_answers_differ_in_reward_teaches(tmp_path: Path) -> None:
+    model = load_model(str(write_model(tmp_path / "m")))
+    [found] = measure_difficulty(model, TASKS[:1], Graded(), samples=8, max_new_tokens=6)
+    assert (found.pass_rate, found.useless) == (1.0, None)
 
 
 def test_pass_rates_are_those_of_the_samples(tmp_path: Path) -> None:

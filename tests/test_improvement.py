@@ -260,7 +260,9 @@ def test_from_two_models_to_the_gate_on_the_command_line(
         "evaluation.json", "answers.jsonl", "report.md", "report.html",
     }  # fmt: skip
     record = read_record((project / "found" / "evaluation.json").read_text(), "it")
-    assert sorted(Path(name).name for name in record.files) == ["after", "test.jsonl", "train.jsonl"]
+    assert sorted(Path(name).name for name in record.files) == [
+        "after", "before", "test.jsonl", "train.jsonl",
+    ]  # fmt: skip
 
     closed = call(capsys, "gate", "found", "--out", "evidence.json")
     assert closed.code == 3

@@ -10,14 +10,16 @@ import pytest
 import torch
 from conftest import write_model
 from test_cli import call
+from trainer_rewards import parts
 
-from stateset.rl import deploy_to_production, evaluate_models, load_model
+from stateset.rl import GRPOTrainer, deploy_to_production, evaluate_models, load_model
 from stateset.rl.errors import ConfigError, DataError, GateError, ModelError
 from stateset.rl.evaluation.criteria import Criteria
 from stateset.rl.evaluation.evidence import replay
 from stateset.rl.evaluation.improvement import Improvement
-from stateset.rl.policy.aliases import aliases
+from stateset.rl.policy.aliases import alias_file, aliases
 from stateset.rl.policy.load import load_policy
+from stateset.rl.policy.policy import Policy
 from stateset.rl.rollout.model import Model
 from stateset.rl.serving.registry import (
     Version,
@@ -98,7 +100,7 @@ def test_a_model_that_passes_is_the_one_in_production(folders: Sequence[Path]) -
         "## The gate",
         "pass: loss of success",
         "## Known failures",
-        "loaded again: 4 greedy answers",
+        "loaded again: the same 4 greedy answers",
     ):
         assert said in card
     again = deploy_to_production(model, evaluation=found, criteria=Criteria(**LENIENT), alias="staging")
@@ -134,11 +136,49 @@ def test_an_adapter_is_tried_alone_and_merged(folders: Sequence[Path], tmp_path:
     model = Model(policy)
     folder = model.save(tmp_path / "adapter")
     alone, merged = self_test(model, folder, PROMPTS)
-    assert alone.startswith("loaded again: 2 greedy answers")
-    assert merged.startswith("merged: 2 greedy answers")
+    assert alone.startswith("loaded again: the same 2 greedy answers")
+    assert merged.startswith("merged: 2 of 2 greedy answers the same")
     assert load_policy(str(folder / "merged")).adapter is None
     plain = load_model(str(folders[0])).generate(PROMPTS[0], temperature=0)
     assert model.generate(PROMPTS[0], temperature=0) != plain, "the adapter says something else"
+
+
+def test_a_merged_model_that_is_another_one_is_found_out(
+    folders: Sequence[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Log-probabilities of the same tokens are compared: those of other answers may be as high."""
+    model = Model(load_policy(str(folders[0]), lora_rank=4, dtype="fp32"))
+    folder = model.save(tmp_path / "adapter")
+
+    def other(like: Policy, name: str) -> Policy:
+        return load_policy(str(folders[1]) if name.endswith("merged") else name, dtype="fp32")
+
+    monkeypatch.setattr("stateset.rl.serving.self_test.load_like", other)
+    with pytest.raises(ModelError, match="merged, is another one"):
+        self_test(model, folder, PROMPTS)
+
+
+def test_an_evaluation_of_one_run_deploys_no_other(folders: Sequence[Path], tmp_path: Path) -> None:
+    """Two models that `train` returned have the name of the model that both began from."""
+
+    def trained(seed: int) -> Model:
+        settings = {"rollout_n": 4, "batch_size": 2, "max_steps": 1, "max_response_length": 8, "seed": seed}
+        settings |= {"learning_rate": 1e-2, "output_dir": str(tmp_path / f"run{seed}"), "dtype": "fp32"}
+        rows = [{"prompt": f"row {n}"} for n in range(4)]
+        return GRPOTrainer(model=str(folders[0]), reward_function=parts, config=settings).train(rows)
+
+    one, other = trained(1), trained(2)
+    found = evaluate_models(
+        load_model(str(folders[0])), one, ROWS, success=lambda question, answer: True,
+        training_data=[{"prompt": "Something else"}], max_new_tokens=4,
+    )  # fmt: skip
+    assert (found.record.baseline, found.record.trained) == (str(folders[0]), str(tmp_path / "run1"))
+    assert list(found.record.files) == [str(folders[0])], "the trained one lies in memory"
+    with pytest.raises(ConfigError, match="of other weights"):
+        deploy_to_production(other, evaluation=found, criteria=LENIENT)
+    card = (deploy_to_production(one, evaluation=found, criteria=LENIENT).folder / "README.md").read_text()
+    assert "- reward: trainer_rewards.parts" in card
+    assert "- training rows: 4 rows, given in Python" in card
 
 
 def test_nothing_stays_of_a_version_that_fails() -> None:
@@ -173,6 +213,17 @@ def test_wrong_names_and_a_damaged_history_say_so() -> None:
     for name in ("v2", "a/b", "../x", ""):
         with pytest.raises(ConfigError, match="no name for an alias"):
             move(name, "v1")
+    for name in ("smollm2-135m", "base", "grpo_trained"):
+        with pytest.raises(ConfigError, match="is the name of another model"):
+            move(name, "v1")
+    (registry_folder() / "history.jsonl").write_text('{"alias": "x", "version": "v1", "move": "rollback"}\n')
+    with pytest.raises(ConfigError, match="has meant 0 versions"):
+        roll_back("x")
+    alias_file().write_text("{")
+    with pytest.raises(ModelError, match=r"aliases\.json.* is damaged"):
+        move("production", "v1")
+    assert alias_file().read_text() == "{", "what was in production can still be restored"
+    alias_file().unlink()
     (registry_folder() / "history.jsonl").write_text('{"alias": "production"}\n')
     with pytest.raises(DataError, match=r"history\.jsonl:1 is damaged"):
         roll_back()

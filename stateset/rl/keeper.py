@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from stateset.rl.checkpoint_files import bring_back, list_checkpoints, tidy
 from stateset.rl.config.plan import Plan
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
-from stateset.rl.errors import CheckpointError, StoppedError
+from stateset.rl.errors import CheckpointError, ModelError, StoppedError
 from stateset.rl.evaluation.evaluate import evaluate_policy
 from stateset.rl.manifest import environment, fingerprint, to_json
 from stateset.rl.origin import comparable
@@ -93,6 +93,7 @@ def open_run(
     earlier: Path | None,
     resume: Resume | None,
     origin: Origin,
+    about: Mapping[str, Any],
 ) -> tuple[RunDirectory, TrainerState, list[str]]:
     """The run directory of one `train()` call, the state to go on from, and what the user should know.
 
@@ -105,6 +106,7 @@ def open_run(
         resume: the run of an earlier process, cut back to its newest whole checkpoint, or to its beginning
             where there is none yet.
         origin: from `origin_of`.
+        about: more for the manifest of a new run.
     Raises:
         CheckpointError: every checkpoint is damaged, or the run would go on as another one.
     """
@@ -130,6 +132,7 @@ def open_run(
             "project": str(config.folder),
             "parameters": learner.num_parameters,
             "data_sha256": data_hash,
+            **about,
             "environment": environment(),
         }
         path = Path(config.output_dir) if config.output_dir else new_run_path()
@@ -298,5 +301,5 @@ class Keeper:
         try:
             tag("base", self.policy.name)
             tag("grpo_trained", folder)
-        except OSError as error:
+        except (OSError, ModelError) as error:
             self.recorder.notice(self.state.step, f"the model is saved, but not named grpo_trained ({error})")

@@ -255,8 +255,9 @@ class GRPOTrainer:
             reward_scale=self.reward_scale,
             schedule_total=None if config.schedule == "constant" else self.plan.total_updates,
         )  # fmt: skip
+        about = {"rows": len(tasks), "reward": self.scorer.name}
         begin = partial(
-            open_run, config, self.learner, self.state, data_hash, self.run_path, resume, self.origin
+            open_run, config, self.learner, self.state, data_hash, self.run_path, resume, self.origin, about
         )
         run, self.state, notices = open_together(begin, self.learner, resume)
         self.scorer.ever_worked = self.state.reward_worked

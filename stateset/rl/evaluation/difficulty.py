@@ -20,10 +20,17 @@ EASY_FROM, HARD_BELOW = 0.7, 0.3  # pass rates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A task with the share of right samples; None where one could not be scored."""
+    """A task with the share of right samples; None where one could not be scored.
+
+    Attributes:
+        task: the task.
+        pass_rate: that share.
+        alike: whether all samples got the same reward, so that none is above the group's mean.
+    """
 
     task: Task
     pass_rate: float | None
+    alike: bool = False
 
     @property
     def level(self) -> str | None:
@@ -34,10 +41,10 @@ class Measured:
 
     @property
     def useless(self) -> str | None:
-        """Why it teaches nothing now: all samples right, none, or not scored; None: it teaches."""
+        """Why it teaches nothing now: a sample not scored, or all rewards the same; None: it teaches."""
         if self.pass_rate is None:
             return "an answer could not be scored"
-        return {0.0: "no sample is right", 1.0: "every sample is right"}.get(self.pass_rate)
+        return f"{'every' if self.pass_rate else 'no'} sample is right" if self.alike else None
 
     def row(self) -> dict[str, Any]:
         """The task as a row of data, with `difficulty` and `pass_rate`."""
@@ -93,7 +100,10 @@ def measure_difficulty(
             "nothing tells right answers from wrong ones: no answer could be scored, or all got one reward "
             "that names no `bounds = (lowest, highest)`"
         )
-    return [Measured(task=group.group.task, pass_rate=_rate(group, middle)) for group in scored]
+    return [
+        Measured(task=group.group.task, pass_rate=_rate(group, middle), alike=len(set(group.values)) == 1)
+        for group in scored
+    ]
 
 
 def _rate(group: ScoredGroup, middle: float) -> float | None:

@@ -81,6 +81,10 @@ def _parts(text: str, name: str) -> dict[str, Any]:
         raise DataError(f"{name} is no JSON ({error}): give the file that `gate --out` wrote") from error
     if not isinstance(parts, dict) or parts.get("format") != FORMAT or set(parts) != set(_PARTS):
         raise DataError(f"{name} is no evidence of a gate ({FORMAT}): give the file that `gate --out` wrote")
+    kinds = {"made_with": dict, "criteria": dict, "changed": list, "verdict": dict, "evaluation": dict}
+    for name_of, kind in kinds.items():
+        if not isinstance(parts[name_of], kind):
+            raise DataError(f"{name}: `{name_of}` is {parts[name_of]!r:.60}: it was edited")
     return parts
 
 

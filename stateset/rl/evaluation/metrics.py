@@ -7,22 +7,31 @@ customer was asked, and a reply that sounds good and is wrong has good ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 from stateset.rl.data.pii.patterns import find as find_personal_data
-from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    RewardError,
+    SandboxError,
+)
 from stateset.rl.evaluation.judge_correction import JudgeErrors, judge_errors
 from stateset.rl.evaluation.record import SUCCESS
 from stateset.rl.rewards import criteria
 from stateset.rl.rewards.calibration import require_fit
+from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.judge import Judge
 from stateset.rl.rewards.policies import policy_violations
 from stateset.rl.rewards.reward import RewardFunction, is_reward
 from stateset.rl.rewards.rubric import RubricReward
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rewards.service import CustomerServiceReward
 from stateset.rl.types import RolloutGroup, Task
+from stateset.rl.verifiers.sandbox.executor import used
 from stateset.rl.verifiers.ticket_audit import audit_ticket
 from stateset.rl.verifiers.verifier import make_verifier
 
@@ -99,14 +108,31 @@ def choose_success(tasks: Sequence[Task], success: Callable[..., Any] | None) ->
 
 def _by_verifier(function: Callable[..., Any], who: str) -> Success:
     verify = make_verifier(function)
+    causes: list[Exception] = []
+
+    def right(task: Task, answer: str) -> float | None:
+        try:
+            return float(verify(task.question, answer, task.context))
+        except (ConfigError, SandboxError, MissingExtraError):
+            raise
+        except Exception as error:  # a user's own code, or a row that it cannot judge
+            causes.append(error)
+            return None
 
     def judge(groups: Sequence[RolloutGroup]) -> Verdicts:
-        return [
-            [Judged(float(verify(g.task.question, rollout.text, g.task.context))) for rollout in g.rollouts]
-            for g in groups
-        ]
+        before = set(used)
+        used.clear()
+        try:
+            found = [[Judged(right(g.task, rollout.text)) for rollout in g.rollouts] for g in groups]
+            success.sandboxes |= used
+        finally:
+            used.update(before)
+        if causes and not any(one.right is not None for row in found for one in row):
+            raise DataError(f"{who} could judge no answer: {causes[0]!r}") from causes[0]
+        return found
 
-    return Success(who, judge)
+    success = Success(who, judge)
+    return success
 
 
 def _by_reward(reward: Any) -> Success:
@@ -130,20 +156,54 @@ def _by_reward(reward: Any) -> Success:
         return [[Judged(None if t is None else float(right(t)), t) for t in one] for one in totals]
 
     found = Success(f"the reward {name}, above {middle:g}, the middle of its bounds", judge)
+    for judge_inside in judges_in(reward):
+        _look_up(judge_inside, found)
     if isinstance(reward, RubricReward):
         found.who = f"the judge {reward.judge.model}, from a grade of {reward.passes_at:g} on"
-        _look_up(reward, found)
+    else:
+        found.errors = None  # of the judge's part; how often the whole is wrong is another question
     return found
 
 
-def _look_up(reward: RubricReward, found: Success) -> None:
+def judges_in(reward: Any) -> list[RubricReward | Judge]:
+    """The language models that a reward asks, however deep it holds them."""
+    return list(_judges(reward, set()))
+
+
+def _judges(value: Any, seen: set[int]) -> Iterator[RubricReward | Judge]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, RubricReward | Judge):
+        yield value
+        return
+    inside: Any = ()
+    if isinstance(value, Mapping):
+        inside = value.values()
+    elif isinstance(value, list | tuple | set):
+        inside = value
+    elif isinstance(value, RewardFunction | RewardCall):
+        inside = vars(value).values()
+    elif isinstance(value, FunctionType | MethodType):
+        inside = (getattr(value, "__self__", None), *(cell.cell_contents for cell in _closure(value)))
+    for one in inside:
+        yield from _judges(one, seen)
+
+
+def _closure(function: Any) -> tuple[Any, ...]:
+    return getattr(function, "__closure__", None) or ()
+
+
+def _look_up(judge: RubricReward | Judge, found: Success) -> None:
     """What the judge's calibration says of it."""
-    model = str(reward.judge.model)
+    if isinstance(judge, Judge):
+        found.judges[str(judge.model)] = f"the judge {judge.model} has no rubric that could be measured"
+        return
+    model = str(judge.judge.model)
     try:
-        found.errors = judge_errors(
-            require_fit(reward.calibration_file, reward.judge.model, reward.rubric_hash)
-        )
-        found.judges[model] = ""
+        record = require_fit(judge.calibration_file, judge.judge.model, judge.rubric_hash)
+        found.errors = judge_errors(record)
+        found.judges.setdefault(model, "")
     except RewardError as error:
         found.judges[model] = str(error)
 

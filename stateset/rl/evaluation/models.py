@@ -17,6 +17,7 @@ from stateset.rl.evaluation.general import ask_probes, secrets_said
 from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.metrics import DEFINITIONS, Judged, answer_values, choose_success
 from stateset.rl.evaluation.record import SUCCESS, Record, Row, Seconds, Values, hash_files
+from stateset.rl.policy.frozen import weights_sha256
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import Sampling
 from stateset.rl.rollout.model import Model
@@ -75,11 +76,12 @@ def evaluate_models(
     ask_before, ask_after = (partial(_texts, model, max_new_tokens) for model in (baseline, trained))
     texts = [rollout.text for group in groups[1] for rollout in group.rollouts]
     record = Record(
-        baseline=baseline.policy.name,
-        trained=trained.policy.name,
+        baseline=_name(baseline),
+        trained=_name(trained),
+        weights={"before": weights_sha256(baseline.policy), "after": weights_sha256(trained.policy)},
         rows=rows,
         definitions=_definitions(rows, judge.who),
-        files=hash_files(_files(test_set, training_data, trained)),
+        files=hash_files(_files(test_set, training_data, baseline, trained)),
         training_rows=None if seen is None else len(seen),
         overlap=tuple(_overlap(tasks, seen or [])),
         sandboxes=tuple(sorted(judge.sandboxes)),
@@ -200,11 +202,15 @@ def _definitions(rows: Sequence[Row], who: str) -> dict[str, str]:
     return {**known, SUCCESS: f"{DEFINITIONS[SUCCESS]} Who says so: {who}.", **several}
 
 
-def _files(test_set: Any, training_data: Any, trained: Model) -> list[Path]:
-    """What must be the same when the verdict is made: data files, and the trained model's folder."""
-    named = [
-        one for one in (test_set, training_data, trained.policy.name) if isinstance(one, str | os.PathLike)
-    ]
+def _name(model: Model) -> str:
+    """Of a model that a run trained, the run: its policy has the name of what it was loaded from."""
+    return model.policy.name if model.run_dir is None else str(model.run_dir)
+
+
+def _files(test_set: Any, training_data: Any, *models: Model) -> list[Path]:
+    """What must be the same when the verdict is made: data files, and folders of models."""
+    loaded = [model.policy.name for model in models if model.run_dir is None]
+    named = [one for one in (test_set, training_data, *loaded) if isinstance(one, str | os.PathLike)]
     return [Path(one) for one in named if Path(one).exists()]
 
 

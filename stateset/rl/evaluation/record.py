@@ -59,7 +59,8 @@ class Record(BaseModel):
 
     format: Literal["stateset-rl evaluation 1"] = "stateset-rl evaluation 1"
     baseline: str = Field(description="Name of the model before.")
-    trained: str = Field(description="Name of the model after.")
+    trained: str = Field(description="Name of the model after; of one that `train` returned, its run.")
+    weights: dict[Side, str] = Field(default={}, description="SHA-256 of both models' weights in memory.")
     rows: tuple[Row, ...]
     definitions: dict[str, str] = Field(description="Metric -> what it is, in one sentence.")
     files: dict[str, str] = Field(

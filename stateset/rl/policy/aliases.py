@@ -12,7 +12,7 @@ from filelock import FileLock
 from stateset.rl.errors import ModelError
 from stateset.rl.manifest import write_json_atomic
 
-_TAGGED = ("base", "grpo_trained")  # by a training run that finished
+TAGGED = ("base", "grpo_trained")  # by a training run that finished
 
 
 def alias_file() -> Path:
@@ -31,25 +31,32 @@ def tag(alias: str, model: str | Path) -> None:
 
 
 def aliases() -> dict[str, str]:
-    """Every alias and what it names."""
+    """Every alias and what it names.
+
+    Raises:
+        ModelError: the file is damaged; to begin anew would forget what is in production.
+    """
     file = alias_file()
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text())
-    except ValueError:
-        return {}  # damaged: the next finished run writes it anew
-    return found if isinstance(found, dict) else {}
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {str(alias): str(model) for alias, model in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{file}, which says what names such as `production` mean, is damaged ({error}): restore it, or "
+            "delete it and name the versions again with `stateset-rl registry tag`"
+        ) from error
 
 
 def named(name: str) -> str:
     """What an alias stands for; any other name as it is.
 
     Raises:
-        ModelError: an alias that names nothing (any more).
+        ModelError: an alias that names nothing (any more), or a damaged file of aliases.
     """
     target = aliases().get(name)
-    if target is None and name in _TAGGED and not Path(name).is_dir():
+    if target is None and name in TAGGED and not Path(name).is_dir():
         raise ModelError(
             f"no model is called '{name}' on this machine yet: a finished `stateset-rl train FILE` or "
             "`GRPOTrainer(...).train(data)` names its model grpo_trained and its starting point base"

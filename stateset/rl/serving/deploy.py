@@ -16,6 +16,7 @@ from stateset.rl.evaluation.improvement_page import improvement_page
 from stateset.rl.evaluation.record import changed_files
 from stateset.rl.evaluation.verdict import judge
 from stateset.rl.manifest import write_text_atomic
+from stateset.rl.policy.frozen import weights_sha256
 from stateset.rl.rollout.model import Model
 from stateset.rl.serving.model_card import model_card
 from stateset.rl.serving.registry import PRODUCTION, Version, move, publish
@@ -50,10 +51,10 @@ def deploy_to_production(
         ModelError: the saved model does not answer as the model.
     """
     found = evaluate(model) if evaluation is None else evaluation
-    if found.record.trained != model.policy.name:
+    if found.record.weights.get("after") != weights_sha256(model.policy):
         raise ConfigError(
-            f"this is an evaluation of {found.record.trained}, not of {model.policy.name}: evaluate the one "
-            "that you deploy"
+            f"this is an evaluation of {found.record.trained}, and of other weights than those of the model "
+            f"{model.policy.name}: evaluate the one that you deploy"
         )
     limits = make_criteria(dict(criteria) if isinstance(criteria, Mapping) else criteria)
     changed = changed_files(found.record.files)
@@ -68,8 +69,7 @@ def deploy_to_production(
         tested = self_test(model, folder, [pair.prompt for pair in found.answers[:_TRIED]])
         card = model_card(
             found, verdict, base=base, settings=origin.settings if origin else {},
-            data_sha256=read_run(origin.run).manifest.get("data_sha256") if origin else None,
-            self_test=tested,
+            manifest=read_run(origin.run).manifest if origin else {}, self_test=tested,
         )  # fmt: skip
         write_text_atomic(folder / "README.md", card)
         write_text_atomic(

@@ -24,7 +24,7 @@ def model_card(
     *,
     base: str,
     settings: Mapping[str, Any],
-    data_sha256: str | None,
+    manifest: Mapping[str, Any],
     self_test: Sequence[str],
 ) -> str:
     """The card as Markdown, with the front matter that model hubs read.
@@ -34,17 +34,17 @@ def model_card(
         verdict: of the gate.
         base: what training started from.
         settings: of the run that made the model; empty if none is known.
-        data_sha256: of the rows that it trained on.
+        manifest: of that run.
         self_test: what loading it again found.
     """
     front = {"base_model": base, "library_name": "transformers", "pipeline_tag": "text-generation"}
     head = [f"{name}: {to_json(value)}" for name, value in front.items()]
     blocks = [
         "\n".join(["---", *head, "tags: [stateset-rl, grpo]", "---"]),
-        f"# {cell(base)}, trained with GRPO",
+        f"# {cell(base)}, trained with stateset-rl",
         _purpose(settings),
         "## Where it comes from",
-        "\n".join(f"- {name}: {cell(value)}" for name, value in _lineage(base, settings, data_sha256)),
+        "\n".join(f"- {name}: {cell(value)}" for name, value in _lineage(base, settings, manifest)),
         "## What was shown",
         "\n".join(f"- {one}" for one in summary(found)),
         *map(markdown_grid, grids(found)),
@@ -66,18 +66,20 @@ def _purpose(settings: Mapping[str, Any]) -> str:
     return f"{said}. It is meant for prompts like its training rows; only what stands below was looked at."
 
 
-def _lineage(base: str, settings: Mapping[str, Any], data: str | None) -> list[tuple[str, str]]:
-    warm_start = settings.get("warm_start") or {}
-    rows = {
+def _lineage(base: str, settings: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rewards and rows that were given in Python have no name in the settings; the manifest knows them."""
+    warm_start, rows = settings.get("warm_start") or {}, manifest.get("rows")
+    given = f"{rows} rows, given in Python" if rows else None
+    facts = {
         "starting point": base,
-        "reward": settings.get("reward"),
-        "training rows": settings.get("dataset"),
-        "their SHA-256": data,
+        "reward": settings.get("reward") or manifest.get("reward"),
+        "training rows": settings.get("dataset") or given,
+        "their SHA-256": manifest.get("data_sha256"),
         "prepared from": _sources(settings.get("dataset")),
         "imitated before": warm_start.get("rows"),
         "seed": settings.get("seed"),
     }
-    return [(name, str(value)) for name, value in rows.items() if value is not None]
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
 
 
 def _sources(dataset: Any) -> str | None:

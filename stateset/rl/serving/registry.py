@@ -19,7 +19,8 @@ from filelock import FileLock
 
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.manifest import to_json
-from stateset.rl.policy.aliases import alias_file, aliases, tag
+from stateset.rl.policy.aliases import TAGGED, alias_file, aliases, tag
+from stateset.rl.policy.load import OFFLINE_MODELS
 
 PRODUCTION = "production"
 _NAME = re.compile(r"v([1-9]\d*)")
@@ -89,8 +90,10 @@ def move(alias: str, version: str) -> Version:
     """Let an alias mean a version from now on.
 
     Raises:
-        ConfigError: no such version, or a word that is no name.
+        ConfigError: no such version, or a word that is no name, or one that means another model everywhere.
     """
+    if alias in (*OFFLINE_MODELS, *TAGGED):
+        raise ConfigError(f"{alias!r} is the name of another model: choose one such as `{PRODUCTION}`")
     if not _ALIAS.fullmatch(alias) or _number(alias):
         raise ConfigError(
             f"{alias!r} is no name for an alias: letters, digits, `-`, `_` and `.`, a letter first"
@@ -131,7 +134,7 @@ def _meanings(alias: str) -> list[str]:
         if line["alias"] != alias:
             continue
         if line["move"] == "rollback":
-            meant.pop()
+            del meant[-1:]
         elif not meant or meant[-1] != line["version"]:
             meant.append(line["version"])
     return meant
