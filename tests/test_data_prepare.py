@@ -17,6 +17,7 @@ from stateset.rl.data.frozen import check_files, refuse_frozen
 from stateset.rl.data.importers import import_files
 from stateset.rl.data.near_duplicates import near_pairs
 from stateset.rl.data.preparation import Settings, prepare_rows
+from stateset.rl.data.prepare import prepare_training_data
 from stateset.rl.data.prepare_folder import prepare_folder
 from stateset.rl.data.quality import quality_parts, quality_score, text_quality
 from stateset.rl.data.rows import Row
@@ -185,12 +186,13 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_go_on() -> None:
     rows[12] = rows[12] | {"id": "t3"}
     rows[20] = rows[20] | {"split": "exam"}
     rows[30] = "no row"
+    rows[31] = rows[31] | {"people": 4}
     prepared = prepare_rows(rows_of(rows), Settings())
-    assert [one.line for one in prepared.rejected] == [5, 10, 13, 21, 31]
+    assert [one.line for one in prepared.rejected] == [5, 10, 13, 21, 31, 32]
     reasons = " ".join(one.reason for one in prepared.rejected)
     assert all(word in reasons for word in ("prompt", "from 1 to 5", "t3", "exam"))
     assert prepared.counts["rows read"] == 60
-    assert sum(map(len, prepared.splits.values())) == 55
+    assert sum(map(len, prepared.splits.values())) == 54
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,28 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_go_on() -> None:
 def test_what_cannot_be_prepared(rows: list[Any], settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         prepare_rows(rows_of(rows), Settings(**settings))
+
+
+def test_training_data_of_an_export_that_names_nobody_is_cleaned(tmp_path: Path) -> None:
+    said = "My lamp is broken, jane.doe@gmail.com, card 4111 1111 1111 1111, +1 415 555 2671"
+    comments = [
+        {"id": number, "author_id": number, "public": True, "type": "Comment", "body": body}
+        for number, body in ((1, said), (2, "Sent to jane.doe@gmail.com"))
+    ]
+    ticket = {"status": "solved", "requester_id": 1, "assignee_id": 2, "comments": comments}
+    file = tmp_path / "tickets.json"
+    file.write_text(json.dumps({"tickets": [{"id": 1} | ticket, {"id": 2} | ticket]}))
+    (row,) = prepare_training_data(file)
+    assert row["prompt"][0]["content"] == "My lamp is broken, <EMAIL_1>, card <CARD_1>, <PHONE_1>"
+    assert row["reply"] == "Sent to <EMAIL_1>"
+
+
+def test_training_data_of_plain_rows_stays_as_it_is_with_a_warning() -> None:
+    rows = [{"prompt": "I am a@b.example", "reply": "hello"}]
+    with pytest.warns(UserWarning, match=r"personal data \(1 EMAIL\)"):
+        assert prepare_training_data(rows) == rows
+    with pytest.raises(DataError, match=r"data\[0\]: `people` must be a list of mappings"):
+        prepare_training_data([{"prompt": "A table, please", "people": 4}])
 
 
 @pytest.fixture

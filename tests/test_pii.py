@@ -46,6 +46,8 @@ KEEP = [
     "DE89370400440532013001 has wrong check digits",
     "4111 1111 1111 1112 is no card",
     "5 stars, 100 %",
+    "password: please reset it, or password: not working",
+    'Click "Forgot password" and then "Send", my password\'s wrong and I can\'t log in',
 ]
 
 
@@ -82,6 +84,17 @@ def test_what_is_no_personal_data_stays(text: str) -> None:
         ("my password is hunter2!", "my password is <SECRET_1>!"),
         ("born on 4 May 1980", "born on <BIRTHDATE_1>"),
         ("order 12, see https://a.example/x?token=abc.", "order 12, see <URL_1>."),
+        ("password: correcthorse", "password: <SECRET_1>"),
+        ("the password is \u201ccorrect horse\u201d", "the password is \u201c<SECRET_1>\u201d"),
+        ("a link of jane%40example.com", "a link of <EMAIL_1>"),
+        ("4111\u00a01111\u00a01111\u00a01111 paid", "<CARD_1> paid"),
+        ("4111\u20111111\u20111111\u20111111 paid", "<CARD_1> paid"),
+        ("DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000.", "<IBAN_1>."),
+        ("jane\u200bdoe@example.com, \uff14\uff11\uff15-555-2671", "<EMAIL_1>, <PHONE_1>"),
+        ("Please call the customer: (415) 555-2671", "Please call the customer: <PHONE_1>"),
+        ("Contact for this order: 415-555-2671", "Contact for this order: <PHONE_1>"),
+        ("My booking. 415-555-2671 is my phone", "My booking. <PHONE_1> is my phone"),
+        ("Gr\u00fc\u00dfe aus der Hauptstra\u00dfe 5, 10115 Berlin", "Gr\u00fc\u00dfe aus der <ADDRESS_1>"),
         ("<EMAIL_3> wrote to x@y.example", "<EMAIL_3> wrote to <EMAIL_4>"),
     ],
 )
@@ -105,6 +118,57 @@ def test_names_of_the_export_are_replaced_in_every_form() -> None:
     )
     assert names.text("MQ@box.example, 555 01 32") == "<EMAIL_1>, <PHONE_1>"
     assert names.text("the support team and Marisola") == "the support team and Marisola"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("Rose White", "Rose, where is it? White, thanks", "<NAME_1>, where is it? <NAME_1>, thanks"),
+        ("Rose White", "Thanks\nRose", "Thanks\n<NAME_1>"),
+        ("Rose White", "A rose in colour: White lamp", "A rose in colour: White lamp"),
+        ("O'Brien, Pat", "Pat O\u2019Brien, OBrien", "<NAME_1>, <NAME_1>"),
+        ("Jos\u00e9 Garc\u00eda", "Jose Garcia, JOSE\u0301!", "<NAME_1>, <NAME_1>!"),
+        ("Jose Garcia", "Jos\u00e9 Garc\u00eda, jos\u00e9", "<NAME_1>, <NAME_1>"),
+        ("Anna M\u00fcller", "Frau Mueller, Muller", "Frau <NAME_1>, <NAME_1>"),
+        ("\u738b\u5c0f\u660e", "\u6211\u662f\u738b\u5c0f\u660e\uff0c", "\u6211\u662f<NAME_1>\uff0c"),
+        ("Jean-Luc Picard", "Jean Luc Picard, Jean", "<NAME_1>, <NAME_1>"),
+        ("Dr. Jane Doe (VIP)", "Dr Jane Doe, jane_doe_vip", "Dr <NAME_1>, <NAME_1>_vip"),
+    ],
+)
+def test_a_name_is_found_however_it_is_typed(name: str, text: str, expected: str) -> None:
+    assert Pseudonyms([{"name": name}]).text(text) == expected
+
+
+def test_columns_of_names_mails_and_phones_are_replaced_whole_and_known_in_the_texts() -> None:
+    row = {
+        "prompt": "I am Zoltan Quux, call 415 555 26 71",
+        "customer_name": "Zoltan Quux",
+        "First Name": "Zoltan",
+        "phone": 4155552671.0,
+        "tags": ["zoltan_quux_vip"],
+        "situation": "z@q.example",
+        "context": {"user": {"name": "Mia Wong", "email": "m@w.example"}, "facts": {"name": "desk lamp"}},
+        "agent": "Support Team",
+        "orders": 4155552671,
+    }
+    (done,), _ = pseudonymise_rows([row])
+    assert done == {
+        "prompt": "I am <NAME_1>, call <PHONE_1>",
+        "customer_name": "<NAME_1>",
+        "First Name": "<NAME_1>",
+        "phone": "<PHONE_1>",
+        "tags": ["<NAME_1>_vip"],
+        "situation": "<EMAIL_1>",
+        "context": {"user": {"name": "<NAME_2>", "email": "<EMAIL_2>"}, "facts": {"name": "desk lamp"}},
+        "agent": "Support Team",
+        "orders": 4155552671,
+    }
+    assert pseudonymise_rows([done]) == ([done], Counter())
+
+
+def test_an_id_with_a_known_name_becomes_a_hash() -> None:
+    (done,), _ = pseudonymise_rows([{"id": "quux-1", "prompt": "hi", "customer": "Zoltan Quux"}])
+    assert re.fullmatch(r"row-[0-9a-f]{12}", done["id"])
 
 
 def test_rows_of_a_thread_share_placeholders_and_lose_their_people() -> None:

@@ -36,7 +36,7 @@ def row_hash(row: Mapping[str, Any]) -> str:
 def prompt_hash(row: Mapping[str, Any]) -> str:
     """SHA-256 of what the prompt says, the same for any numbers, placeholders, case and system message."""
     text = conversation_texts([row])[0]
-    return fingerprint([normal_text(Pseudonyms(row.get("people") or ()).text(text))])
+    return fingerprint([normal_text(Pseudonyms([row]).text(text))])
 
 
 def frozen_part(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
@@ -140,7 +140,8 @@ def _by_hashes(rows: Sequence[Mapping[str, Any]], frozen: Mapping[str, Any]) -> 
 def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, known: Mapping[int, str]) -> dict[int, str]:
     frozen = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines() if line]
     texts = conversation_texts([*frozen, *rows])
-    texts[len(frozen) :] = [Pseudonyms().text(text) for text in texts[len(frozen) :]]
+    later = zip(rows, texts[len(frozen) :], strict=True)
+    texts[len(frozen) :] = [Pseudonyms([row]).text(text) for row, text in later]
     problems = {}
     for first, second, similarity in near_pairs(texts):
         place = second - len(frozen)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from stateset.rl.data.frozen import find_frozen
 from stateset.rl.data.near_duplicates import THRESHOLD, Pair, conversation_texts, near_pairs
 from stateset.rl.data.pii import pseudonymise_rows
+from stateset.rl.data.pii.columns import check_people
 from stateset.rl.data.quality import quality_parts, quality_score, text_quality
 from stateset.rl.data.rejected import Rejected, rejected_at
 from stateset.rl.data.rows import Row, is_missing, task_from_row
@@ -99,6 +100,7 @@ def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dic
             if isinstance(row.value, Task):
                 raise DataError(f"{row.where}: a task, not a row; give the rows that it was made of.")
             quality_parts(row.value, row.where)
+            check_people(row.value, row.where)
             _check_columns(row)
             name = task.id or f"row-{number:05d}"
             if name in places:

@@ -1,8 +1,9 @@
 """`prepare_training_data`: rows that went well enough to learn from, of whatever source there is.
 
-Rows are checked and scored. Those that come from a help desk (an export, or rows of `data import`) are also
-pseudonymised and lose their near-duplicates. The split into train, validation and test is that of
-`stateset-rl data prepare`, which writes a folder.
+Rows are checked and scored. Those that come from a help desk (an export, a hub data set, or rows with
+`thread` or `people`, as `data import` writes them) are also pseudonymised and lose their near-duplicates. Any
+others stay as they are, with a warning where they hold what looks like personal data. The split into train,
+validation and test is that of `stateset-rl data prepare`, which writes a folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 from stateset.rl.data.bundled import bundled_rows
 from stateset.rl.data.files import READERS
 from stateset.rl.data.load import load_rows
+from stateset.rl.data.pii import pseudonymise_rows
+from stateset.rl.data.pii.columns import check_people
 from stateset.rl.data.preparation import Settings, clean_rows, with_quality
 from stateset.rl.data.quality import quality_score
 from stateset.rl.errors import DataError
@@ -38,11 +41,13 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     given = min_quality_score
     if isinstance(given, bool) or not (isinstance(given, int | float) and 0 <= given <= 1):
         raise DataError(f"min_quality_score is {min_quality_score!r}: give a number from 0 to 1.")
-    rows = load_rows(_imported(source))
-    if any("people" in row for _, row in rows):
+    imported = _imported(source)
+    rows = load_rows(source if imported is None else imported)
+    if imported is not None or any("people" in row or "thread" in row for _, row in rows):
         scored = _cleaned(rows)
     else:
         scored = [(row, quality_score(row, where)) for where, row in rows]
+        _warn_of_personal_data(source, rows)
     unknown = [score for _, score in scored].count(None)
     if min_quality_score > 0 and unknown:
         raise DataError(
@@ -63,16 +68,16 @@ def prepare_training_data(source: Any, *, min_quality_score: float = 0.0) -> lis
     return kept
 
 
-def _imported(source: Any) -> Any:
-    """Rows of an export or a hub data set; any other source as it is."""
+def _imported(source: Any) -> list[dict[str, Any]] | None:
+    """Rows of an export or a hub data set; None for any other source."""
     if not isinstance(source, str | os.PathLike):
-        return source
+        return None
     from stateset.rl.data.importers import export_kind, import_files
 
     path = Path(source)
     kind = export_kind(path) or ("hf" if _is_hub(os.fspath(source)) else None)
     if kind is None:
-        return source
+        return None
     found, _ = import_files(kind, [os.fspath(source)])
     for remark in found.remarks:
         warnings.warn(f"{path.name}: {remark}.", stacklevel=3)
@@ -99,11 +104,24 @@ def _is_hub(source: str) -> bool:
 
 
 def _cleaned(rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[dict[str, Any], float | None]]:
+    for where, row in rows:
+        check_people(row, where)
     cleaned = clean_rows([{"id": f"row-{number}"} | row for number, (_, row) in enumerate(rows)], Settings())
     return [
         (with_quality(cleaned.rows[place], score, parts), score)
         for place, (score, parts) in zip(cleaned.kept, cleaned.scores, strict=True)
     ]
+
+
+def _warn_of_personal_data(source: Any, rows: list[tuple[str, dict[str, Any]]]) -> None:
+    _, found = pseudonymise_rows(row for _, row in rows)
+    if found:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.most_common())
+        warnings.warn(
+            f"{_name(source)}: these rows hold what looks like personal data ({kinds}) and are used as they "
+            "are; `stateset-rl data prepare` replaces it.",
+            stacklevel=3,
+        )
 
 
 def _name(source: Any) -> str:

@@ -1,8 +1,8 @@
 """Where personal data may stand in a text: a pattern for each kind, and a check that a find has to pass.
 
-The order is that of certainty: what an earlier kind takes, a later one does not see. Order numbers, prices,
-dates and versions stay; a bare run of digits is a phone number only behind a word such as "call" or where it
-has the form of one.
+They read folded text (`folding.py`). The order is that of certainty: what an earlier kind takes, a later one
+does not see. Order numbers, prices, dates and versions stay; a bare run of digits is a phone number only
+behind a word such as "call" or where it has the form of one, and never behind a word such as "order".
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _ORDER_WORD = re.compile(
     r"(?:order|invoice|tracking|ticket|request|case|reference|ref|sku|serial|imei|rma|parcel|shipment|item|"
     r"article|product|model|part|receipt|transaction|booking|reservation|customer|account|po|version|"
     r"bestell\w*|rechnung\w*|sendung\w*|auftrag\w*|artikel\w*|kunden\w*|commande|facture|pedido)"
-    r"(?:[\s.:#-]|no\b|nr\b|nummer|number|numéro|num|id\b|code|is|was|ist|the)*[A-Za-z]{0,4}[-#]?$",
+    r"(?:[\s.:#-]|no\b|nr\b|nummer|number|numero|num|id\b|code|is|was|ist|the)*[A-Za-z]{0,4}[-#]?$",
     re.I,
 )
+_BARE_RUN = re.compile(r"\d+(?:\s?[a-z#].*)?", re.I | re.S)  # perhaps with an extension
 _VERSION_WORD = re.compile(r"(?:\bv|version|firmware|release|build|driver)[\s:]*$", re.I)
 _STREET = (
     r"street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq|terrace|way|"
@@ -65,12 +66,18 @@ _THREES = (
 _EXTENSION = r"(?:\s?(?:x|ext\.?|extension|#)\s?\d{1,6})?"
 _CALL = (
     r"(?:phone|telephone|tel|mobile|cell|cellphone|fax|whatsapp|call(?:ing)?(?: me| us)?|text me|sms|"
-    r"reach me|my number|ring me|contact number|handy|telefon|rufnummer|tél|teléfono|móvil|cellulare)"
+    r"reach me|my number|ring me|contact number|handy|telefon|rufnummer|telefono|movil|cellulare)"
     r"(?:\s?(?:no|nr|number|nummer)\b)?\.?"
     r"(?:\s(?:is|at|on|under|unter|ist|to|me|the|my|via|by|phone|back|number))*"
 )
-_GERMAN = r"[\wäöüß-]*(?:straße|strasse|str\.|weg|gasse|allee|platz|ring|damm|ufer)"
-_FRENCH = r"[A-ZÉÈ][\wéèêàçïô'-]+"
+_GERMAN = r"[\w-]*(?:strasse|str\.|weg|gasse|allee|platz|ring|damm|ufer)"
+_FRENCH = r"[A-Z][\w'-]+"
+_NO_SECRET = (  # what people write behind "password:" that is none
+    r"(?:please|can(?:not|'t)?|could|do(?:es)?|did|not?|how|what|when|where|why|is|was|has|have|it|its|the|my|your|"
+    r"you|this|that|we|i|to|for|an?|still|never|always|re-?set(?:ting)?|reset|change[ds]?|changing|forg[oe]t(?:ten)?|"
+    r"lost|login|log|link|e?mails?|wrong|incorrect|invalid|expired?|error|problem|issues?|help|work(?:s|ing)?|see|"
+    r"required|missing|field|page|or|and)"
+)
 _ENDS = r"[^\s<>\"'.,;:!?)\]]"  # of a link: no full stop behind it
 _IPV6 = r"[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?:%\w+)?"
 _OBFUSCATED = re.compile(r"\(at\)|\[at\]|\{at\}|\bdot\b", re.I)
@@ -93,7 +100,7 @@ PATTERNS = (
     ),
     _pattern(
         "EMAIL",
-        r"(?<![\w.+-])(?:mailto:)?(?P<it>(?:\"[^\"\s]{1,64}\"|[^\W_][\w.!#$%&'*+/=?^`{|}~-]{0,63})@"
+        r"(?<![\w.+-])(?:mailto:)?(?P<it>(?:\"[^\"\s]{1,64}\"|[^\W_][\w.!#$%&'*+/=?^`{|}~-]{0,63})(?:@|%40)"
         r"(?:\[[0-9a-f:.]+\]|(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{1,62}))(?![\w@])",
     ),
     _pattern(
@@ -127,9 +134,19 @@ PATTERNS = (
         r"\s?[:=]?\s?(?P<it>(?=\S*\d)[^\s,;<>]{2,64}[^\s,;<>.!?])",
     ),
     _pattern(
+        "SECRET",
+        rf"\b(?:password|passwort|passcode|pwd)\b(?:\s(?:is|was|ist))?\s?[:=]\s?(?!{_NO_SECRET}\b)"
+        r"(?P<it>[^\s,;<>\"]{3,64}[^\s,;<>.!?\"])",
+    ),
+    _pattern(
+        "SECRET",
+        rf"\b(?:password|passwort|passcode|pwd)\b(?:\s(?:is|was|ist))?(?:\s?[:=]\s?|\s)"
+        rf"(?P<quote>[\"'])(?!{_NO_SECRET}\b)(?P<it>[^\s\"'<>][^\"'\n<>]{{2,63}})(?P=quote)",
+    ),
+    _pattern(
         "BIRTHDATE",
         r"\b(?:date of birth|birth ?date|dob|born(?: on)?|geboren(?: am)?|geburtsdatum)\b(?:\sis)?\W{0,3}"
-        r"(?P<it>\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}(?:st|nd|rd|th)?\.? [a-zäé]{3,9}\.?,? \d{4}|"
+        r"(?P<it>\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}(?:st|nd|rd|th)?\.? [a-z]{3,9}\.?,? \d{4}|"
         r"[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})",
     ),
     _cased(
@@ -141,12 +158,12 @@ PATTERNS = (
     _pattern("ADDRESS", r"\bP\.?\s?O\.?\s?Box\s\d{1,6}\b"),
     _cased(
         "ADDRESS",
-        rf"\b(?:[A-ZÄÖÜ]{_GERMAN}|(?:[A-ZÄÖÜ][\wäöüß.-]*\s){{1,3}}(?i:{_GERMAN}))\s\d{{1,4}}\s?[a-z]?\b"
-        r"(?:,?\s+(?:D-)?\d{5}\s[A-ZÄÖÜ][\wäöüß-]+)?",
+        rf"\b(?:[A-Z]{_GERMAN}|(?:[A-Z][\w.-]*\s){{1,3}}(?i:{_GERMAN}))\s\d{{1,4}}\s?[a-z]?\b"
+        r"(?:,?\s+(?:D-)?\d{5}\s[A-Z][\w-]+)?",
     ),
     _cased(
         "ADDRESS",
-        r"\b\d{1,4}(?:\s?bis|\s?ter)?,?\s(?i:rue|avenue|boulevard|place|chemin|impasse|allée|quai)\s"
+        r"\b\d{1,4}(?:\s?bis|\s?ter)?,?\s(?i:rue|avenue|boulevard|place|chemin|impasse|allee|quai)\s"
         rf"(?:(?:de|du|des|la|le|les|l'|d')\s?)*{_FRENCH}(?:\s{_FRENCH})*(?:,?\s+\d{{5}}\s{_FRENCH})?",
     ),
     _cased("ADDRESS", r"\b(?:[A-Z][\w'.-]+\s?){1,3},\s[A-Z]{2}\s+\d{5}(?:-\d{4})?\b"),
@@ -174,7 +191,8 @@ def find(text: str) -> Iterator[Found]:
 
 def _accepted(pattern: Pattern, text: str, start: int, end: int) -> Found | None:
     """The find, shortened where only its beginning passes; None where nothing does."""
-    if pattern.kind in ("PHONE", "SSN") and _is_named_number(text, start, end):
+    bare = pattern.kind == "SSN" or _BARE_RUN.fullmatch(text[start:end])  # parts of goods look like an SSN
+    if pattern.kind in ("PHONE", "SSN") and bare and _ORDER_WORD.search(text[max(0, start - 60) : start]):
         return None
     if pattern.kind == "IP" and _VERSION_WORD.search(text[max(0, start - 20) : start]):
         return None
@@ -185,8 +203,3 @@ def _accepted(pattern: Pattern, text: str, start: int, end: int) -> Found | None
             if not text[cut].isalnum() and pattern.check(text[start:cut]):
                 return Found(start, cut, pattern.kind)
     return None
-
-
-def _is_named_number(text: str, start: int, end: int) -> bool:
-    """Whether a word before calls it an order or the like; a "+" makes it a phone all the same."""
-    return not text[start:end].startswith("+") and bool(_ORDER_WORD.search(text[max(0, start - 60) : start]))

@@ -13,31 +13,37 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from stateset.rl.data.pii.checks import digits_of
+from stateset.rl.data.pii.columns import is_person, known_in, personal_kind, text_of
+from stateset.rl.data.pii.folding import fold
 from stateset.rl.data.pii.names import name_pattern
 from stateset.rl.data.pii.patterns import PLACEHOLDER, Found, find
 
 Detector = Callable[[str], Iterable[Found]]
 _IDENTIFIERS = ("customer", "thread")
 _HASHED = re.compile(r"(?:customer|thread)-[0-9a-f]{12}")
-_UNTOUCHED = ("id", "time", "source", "template", "difficulty", "situation", "split", "status")
+_UNTOUCHED = ("id", "time", "difficulty", "split", "status", "people")
+_NOTHING = re.compile(r"(?!)")
+_ANY_GAP = r"[\s./()-]{0,3}"
+_LEAST_KNOWN = 4  # characters of a value that is looked for in texts
 
 
 class Pseudonyms:
     """Replaces personal data in the texts of one thread.
 
     Args:
-        people: mappings with `name`, `email`, `phone`, as the importers write them.
+        people: rows or persons, of which columns such as `name`, `customer_email` and `phone` are known.
         detectors: more finders beside the patterns, such as presidio's.
     """
 
-    def __init__(self, people: Iterable[Mapping[str, str]] = (), detectors: Iterable[Detector] = ()) -> None:
+    def __init__(self, people: Iterable[Mapping[str, Any]] = (), detectors: Iterable[Detector] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self._detectors = tuple(detectors)
         self._placeholders: dict[tuple[str, str], str] = {}
         self._last: Counter[str] = Counter()
-        self._known: list[tuple[str, str, re.Pattern[str]]] = []
-        for number, person in enumerate(people):
-            self._add(number, person)
+        known = dict.fromkeys(one for person in people for one in known_in(person))
+        whole_first = sorted(known, key=lambda one: -len(one.value))
+        self._known = [(one.kind, _normal(*one), _expression(*one)) for one in whole_first]
 
     def reserve(self, texts: Iterable[str]) -> None:
         """Number new placeholders after those that stand in these texts."""
@@ -52,24 +58,31 @@ class Pseudonyms:
             text = replaced  # another find beside it; every pass takes some of the text away, so this ends
         return text
 
-    def value(self, value: Any) -> Any:
-        """The same for the texts within lists and mappings; anything else as it is."""
+    def columns(self, mapping: Mapping[str, Any], *, person: bool = True) -> dict[str, Any]:
+        """The columns of a row or person: those of personal data whole, the texts of the others."""
+        return {name: self._column(name, value, person=person) for name, value in mapping.items()}
+
+    def _column(self, name: str, value: Any, *, person: bool) -> Any:
+        kind = personal_kind(name, value, person=person)
+        return self._value(value) if kind is None else self._whole(kind, text_of(value))
+
+    def _value(self, value: Any) -> Any:
+        """The texts within lists and mappings; anything else as it is."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {key: self.value(item) for key, item in value.items()}
-        return [self.value(item) for item in value] if isinstance(value, list | tuple) else value
+            return self.columns(value, person=is_person(value))
+        return [self._value(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def _add(self, number: int, person: Mapping[str, str]) -> None:
-        who = f"person {number}"
-        for kind, field in (("EMAIL", "email"), ("PHONE", "phone")):
-            given = person.get(field) or ""
-            if given and not PLACEHOLDER.search(given):
-                key = _normal(kind, given)
-                self._known.append((kind, key, re.compile(rf"(?<!\w)(?i:{re.escape(given)})(?!\w)")))
-        names = name_pattern([person.get("name") or ""])
-        if names is not None and not PLACEHOLDER.search(person.get("name") or ""):
-            self._known.append(("NAME", who, names))
+    def _whole(self, kind: str, value: str) -> str:
+        """The placeholder of the person or number of which this is a form."""
+        text = fold(value).text
+        keys = (key for known, key, pattern in self._known if known == kind and pattern.fullmatch(text))
+        return self._placeholder(kind, next(keys, _normal(kind, value)))
+
+    def finds(self, text: str) -> bool:
+        """Whether there is anything to replace."""
+        return bool(self._finds(text))
 
     def _pieces(self, text: str) -> Iterator[str]:
         """What stands between placeholders is replaced; placeholders stay."""
@@ -97,12 +110,14 @@ class Pseudonyms:
         return taken
 
     def _every(self, text: str) -> Iterator[tuple[Found, str]]:
-        for found in find(text):
-            yield found, _normal(found.kind, text[found.start : found.end])
+        folded = fold(text)
+        for found in find(folded.text):
+            start, end = folded.span(found.start, found.end)
+            yield Found(start, end, found.kind), _normal(found.kind, text[start:end])
         for kind, key, pattern in self._known:
-            for match in pattern.finditer(text):
-                end = match.end() - 2 if match[0].endswith(("'s", "’s")) else match.end()
-                yield Found(match.start(), end, kind), key
+            for match in pattern.finditer(folded.text):
+                end = match.end() - 2 if match[0].endswith("'s") else match.end()
+                yield Found(*folded.span(match.start(), end), kind), key
         for detector in self._detectors:
             for found in detector(text):
                 yield found, _normal(found.kind, text[found.start : found.end])
@@ -130,18 +145,13 @@ def pseudonymise_rows(
     counts: Counter[str] = Counter()
     detectors = tuple(detectors)
     for group in threads.values():
-        people = {tuple(sorted(one.items())): one for row in group for one in row.get("people") or ()}
-        names = Pseudonyms(people.values(), detectors)
+        names = Pseudonyms(group, detectors)
         names.reserve(text for row in group for text in _texts(row))
         for row in group:
             row.pop("people", None)
-            ordered: list[str] = [name for name in ("prompt", "reply") if name in row]
-            ordered += [name for name in row if name not in (*_UNTOUCHED, *_IDENTIFIERS, *ordered)]
-            for column in ordered:
-                row[column] = names.value(row[column])
+            row.update(names.columns(_in_order(row)))
             row.update(_hashed_identifiers(row))
-            if isinstance(row.get("id"), str) and any(find(row["id"])):  # ids stay unique
-                row["id"] = f"row-{sha256(row['id'].encode()).hexdigest()[:12]}"
+            row.update(_clean_id(row, names))
         counts += names.counts
     return given, counts
 
@@ -162,6 +172,20 @@ def _hashed_identifiers(row: Mapping[str, Any]) -> dict[str, str]:
     return {name: hashed(name, row[name]) for name in _IDENTIFIERS if row.get(name) not in (None, "")}
 
 
+def _in_order(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that are looked into: placeholders are numbered as prompt and reply have them."""
+    first = {name: row[name] for name in ("prompt", "reply") if name in row}
+    return first | {name: value for name, value in row.items() if name not in (*_UNTOUCHED, *_IDENTIFIERS)}
+
+
+def _clean_id(row: Mapping[str, Any], names: Pseudonyms) -> dict[str, str]:
+    """A hash in place of an id that says who somebody is; ids stay unique."""
+    name = row.get("id")
+    if not isinstance(name, str) or not names.finds(name):
+        return {}
+    return {"id": f"row-{sha256(name.encode()).hexdigest()[:12]}"}
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -173,8 +197,23 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
+def _expression(kind: str, value: str) -> re.Pattern[str]:
+    """What finds a value that a column gave, in a folded text."""
+    if kind == "NAME":
+        return name_pattern(value) or _NOTHING
+    plain = fold(value).text
+    digits = digits_of(plain)
+    if kind in ("PHONE", "CARD", "SSN"):
+        return re.compile(rf"(?<!\d)[(+]?{_ANY_GAP.join(digits)}(?!\d)")
+    if len(plain) < _LEAST_KNOWN:
+        return _NOTHING
+    words = r"\s+".join(map(re.escape, plain.split()))
+    return re.compile(rf"(?<!\w)(?i:{words})(?!\w)")
+
+
 def _normal(kind: str, value: str) -> str:
     """One form of a value that people write in several."""
+    value = fold(value).text
     if kind in ("PHONE", "CARD", "SSN"):
-        return re.sub(r"\D", "", value)
+        return digits_of(value)
     return re.sub(r"\s+", "" if kind in ("IBAN", "EMAIL") else " ", value).casefold()
