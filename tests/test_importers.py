@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from typer.testing import CliRunner
 from stateset.rl.cli.app import app
 from stateset.rl.data.importers import ColumnMapping, export_kind, import_files
 from stateset.rl.data.importers.clean import clean_body
+from stateset.rl.data.importers.export_file import utc_time
 from stateset.rl.data.importers.mapping import read_mapping
 from stateset.rl.data.importers.table import import_rows
 from stateset.rl.data.importers.thread import Thread, ThreadMessage, rows_of
 from stateset.rl.data.importers.zendesk import import_zendesk
+from stateset.rl.data.pii.pseudonyms import hashed, pseudonymise_rows
 from stateset.rl.data.rows import Row
 from stateset.rl.errors import ConfigError, DataError
 
@@ -64,6 +68,20 @@ def test_a_row_worked_out_by_hand() -> None:
         "thread": "4101", "customer": "501", "time": "2026-01-05T10:15:00Z", "resolved": True,
         "satisfaction": 5.0, "reopened": False,
     }  # fmt: skip
+
+
+def test_the_sender_of_a_mail_is_known_without_an_export_of_users() -> None:
+    def mail(name: str, address: str) -> dict[str, Any]:
+        desk = {"name": "Lamps", "address": "help@lamps.example"}
+        return {"channel": "email", "source": {"from": {"name": name, "address": address}, "to": desk}}
+
+    jane = mail("Jane Doe-Smythe", "jane@x.example")
+    asked = {"public": True, "author_id": 1, "body": "Where is it? I am Jane Doe-Smythe", "via": jane}
+    told = {"public": True, "author_id": 2, "body": "On its way.", "via": mail("Lamps", "help@lamps.example")}
+    ticket = {"id": 1, "requester_id": 1, "assignee_id": 2, "via": jane, "comments": [asked, told]}
+    (row,) = from_zendesk(ticket).rows
+    assert row["people"] == [{"kind": "customer", "name": "Jane Doe-Smythe", "email": "jane@x.example"}]
+    assert "Jane" not in json.dumps(pseudonymise_rows([row])[0])
 
 
 @pytest.mark.parametrize(
@@ -282,6 +300,54 @@ def test_tables_that_say_too_little_are_refused(rows: list[Any], reason: str) ->
         of_table(*rows)
 
 
+def test_pairs_of_one_thread_are_counted_on() -> None:
+    pairs = [("T1", "Where is it?"), ("T1", "And my chair?"), ("T2", "A refund, please")]
+    found, _ = of_table(*({"ticket_id": t, "question": asked, "answer": "Tomorrow"} for t, asked in pairs))
+    assert [row["id"] for row in found.rows] == ["jsonl-T1-1", "jsonl-T1-2", "jsonl-T2-1"]
+    assert found.counts["threads"] == 2
+
+
+def test_rows_without_ids_have_names_of_their_own_in_every_file() -> None:
+    files = [{"question": "Where is it?", "answer": "Here"}, {"question": "Is it late?", "answer": "No"}]
+    rows = [of_table(row)[0].rows[0] for row in (*files, files[0])]
+    assert rows[0]["id"] != rows[1]["id"]
+    assert rows[0]["thread"] != rows[1]["thread"]
+    assert rows[0]["id"] == rows[2]["id"]  # the same row twice is one row
+
+
+def test_customers_whose_mail_addresses_differ_in_case_are_one() -> None:
+    assert hashed("customer", "Lou@Box.example") == hashed("customer", " lou@box.example")
+    assert hashed("customer", "0035g00000AbCdE") != hashed("customer", "0035g00000abcde")
+
+
+@pytest.mark.parametrize(
+    ("given", "time"),
+    [
+        ("20260105", "2026-01-05T00:00:00Z"),
+        (20260105, "2026-01-05T00:00:00Z"),
+        ("1767600000", "2026-01-05T08:00:00Z"),
+        ("1767600000000", "2026-01-05T08:00:00Z"),
+        ("2026-01-05 09:00+01:00", "2026-01-05T08:00:00Z"),
+        ("5 Jan", ""),
+    ],
+)
+def test_times_of_exports(given: Any, time: str) -> None:
+    assert utc_time(given) == time
+
+
+def test_kept_columns_hold_what_json_can() -> None:
+    by = ColumnMapping(layout="pairs", columns={"prompt": "q", "reply": "a"}, keep=("when", "price"))
+    row = {"q": "Where is it?", "a": "Here.", "when": datetime(2026, 1, 5, 9), "price": Decimal("1.50")}
+    found, _ = of_table(row, row | {"when": b"raw"}, by=by)
+    assert [(made["when"], made["price"]) for made in found.rows] == [("2026-01-05T09:00:00", 1.5)]
+    assert "`when` holds bytes" in found.rejected[0].reason
+
+
+def test_an_agent_who_answers_an_automatic_mail_is_counted_as_such() -> None:
+    found = imported("zendesk", "zendesk_account.jsonl")
+    assert found.counts["threads without a customer's public message before the agent's"] == 1
+
+
 def test_a_saved_mapping_is_read_back(tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     done = CliRunner().invoke(app, ["data", "import", "csv", str(EXPORTS / "messages.csv"), "-o", str(out)])
@@ -331,8 +397,11 @@ def test_parquet_and_a_folder_of_datasets_give_the_same_rows(tmp_path: Path) -> 
     ("content", "reason"),
     [
         (b"\xff\xfe\x00", "not UTF-8"),
-        (b"{", "not valid JSON"),
+        (b"{", ":1: the JSON ends in the middle"),
         (b"3", "an object or a list"),
+        (b'{\n "tickets": [\n  {"id": 1,\n   "subject": "a",', ":4: the JSON ends in the middle"),
+        (b'{\n"tickets": [\n{"id": 1},\n{"id": 2, "subject": "a b', ":4: the JSON ends in the middle"),
+        (b'{\n "tickets": [\n  {"id": 1}}\n ]\n}', ":3: not valid JSON"),
     ],
 )
 def test_files_that_are_no_export(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -50,12 +50,35 @@ def documents(path: Path, lists: tuple[str, ...]) -> Iterator[Document | Rejecte
     try:
         whole = parse_json(text)
     except NotJSONError as error:
-        if text.count("\n") == 0 or not text.lstrip().startswith("{"):
+        if not _is_lines(text):
             line = f":{error.line}" if error.line else ""
-            raise DataError(f"{path}{line}: not valid JSON ({error}); export it again.") from error
+            what = "the JSON ends in the middle" if _is_cut_off(text, error) else "not valid JSON"
+            raise DataError(f"{path}{line}: {what} ({error}); export it again.") from error
         yield from _lines(text, path.name, lists)
         return
     yield from _whole(whole, path.name, lists)
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a file is one object a line: its first line is one, or half of them are."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or not lines[0].lstrip().startswith("{"):
+        return False
+    return _is_json(lines[0]) or sum(map(_is_json, lines)) * 2 >= len(lines)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        parse_json(line)
+    except NotJSONError:
+        return False
+    return True
+
+
+def _is_cut_off(text: str, error: NotJSONError) -> bool:
+    last_line = text.rstrip().count("\n") + 1
+    at_end = error.line is not None and error.line >= last_line and not str(error).startswith("Extra data")
+    return at_end or str(error).startswith("Unterminated string")
 
 
 def _lines(text: str, file: str, lists: tuple[str, ...]) -> Iterator[Document | Rejected]:
@@ -104,14 +127,17 @@ def _page(
 
 def utc_time(value: Any) -> str:
     """ISO 8601 in UTC of a text or of seconds since 1970; empty where it is neither."""
+    text = str(value).strip().removesuffix(".0")
     try:
         if isinstance(value, bool) or value in (None, ""):
             return ""
-        if isinstance(value, int | float) or str(value).strip().isdigit():
+        if len(text) == 8 and text.isdigit():  # 20260105: as seconds it would be in 1970
+            moment = datetime.strptime(text, "%Y%m%d")
+        elif isinstance(value, int | float) or text.isdigit():
             seconds = float(value)
             moment = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
         else:
-            moment = datetime.fromisoformat(str(value).strip().replace(" UTC", "+00:00"))
+            moment = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
     except (ValueError, OverflowError, OSError):
         return ""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

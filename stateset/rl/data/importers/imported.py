@@ -25,13 +25,17 @@ class Imported:
     rejected: list[Rejected] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
+    rows_of_thread: Counter[str] = field(default_factory=Counter)
 
     def add(self, thread: Thread, source: str) -> None:
-        """Take the rows of a thread, each id once."""
-        rows = rows_of(thread, source)
-        self.counts["threads"] += 1
+        """Take the rows of a thread; their numbers go on where the same thread was read before."""
+        self.counts["threads"] += thread.id not in self.rows_of_thread
+        rows = rows_of(thread, source, first=self.rows_of_thread[thread.id] + 1)
+        self.rows_of_thread[thread.id] += len(rows)
         if not rows:
-            self.counts["threads without an agent's public reply"] += 1
+            answered = any(message.author == "agent" and message.public for message in thread.messages)
+            what = "a customer's public message before the agent's" if answered else "an agent's public reply"
+            self.counts[f"threads without {what}"] += 1
         self.rows += rows
 
 

@@ -6,8 +6,12 @@ thread away.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +100,20 @@ def _sample(rows: list[Row], columns: list[str]) -> dict[str, Any]:
 
 
 def _import_threads(rows: list[Row], mapping: ColumnMapping, found: Imported, kind: str) -> None:
-    """Layouts with a whole thread in each row."""
-    for number, row in enumerate(rows, start=1):
-        name = (
-            text_of(mapping.get(row.value, "thread")) or text_of(mapping.get(row.value, "id")) or str(number)
-        )
+    """Layouts with a whole thread, or a pair of one, in each row."""
+    for row in rows:
+        names = (text_of(mapping.get(row.value, column)) for column in ("thread", "id"))
+        name = next(filter(None, names), "") or _name_of(row.value)
         try:
             thread = _thread(name, [row], _messages_of(row, mapping, found.counts), mapping)
             _add(thread, row, mapping, found, kind)
         except ThreadError as error:
             found.rejected.append(rejected_at(row.where, str(error), name))
+
+
+def _name_of(row: Mapping[str, Any]) -> str:
+    """Of a row that has none: the same in every file that holds this row, and of no other row."""
+    return sha256(json.dumps(row, default=str).encode()).hexdigest()[:12]
 
 
 def _import_messages(rows: list[Row], mapping: ColumnMapping, found: Imported, kind: str) -> None:
@@ -139,13 +147,36 @@ def _add(thread: Thread, row: Row, mapping: ColumnMapping, found: Imported, kind
     start = len(found.rows)
     if mapping.layout == "pairs" and not rows_of(thread, kind):
         raise ThreadError("prompt or reply is empty, quoted or automatic, or the row is private")
+    kept = {
+        column: _json_value(row.value[column], column)
+        for column in mapping.keep
+        if not is_missing(row.value.get(column))
+    }
     found.add(thread, kind)
-    kept = {column: row.value[column] for column in mapping.keep if not is_missing(row.value.get(column))}
     for name in ("template", "difficulty"):
         if not is_missing(mapping.get(row.value, name)):
             kept[name] = text_of(mapping.get(row.value, name))
     for made in found.rows[start:]:
         made |= {name: value for name, value in kept.items() if name not in made}
+
+
+def _json_value(value: Any, column: str) -> Any:
+    """As JSON can hold it: times as ISO 8601, decimals as numbers.
+
+    Raises:
+        ThreadError: a value that it cannot hold.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    if isinstance(value, list | tuple):
+        return [_json_value(one, column) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(one, column) for key, one in value.items()}
+    raise ThreadError(f"`{column}` holds {type(value).__name__}, which JSON cannot: take it out of `keep:`")
 
 
 def _messages_of(row: Row, mapping: ColumnMapping, counts: Counter[str]) -> list[ThreadMessage]:

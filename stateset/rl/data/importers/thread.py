@@ -56,10 +56,15 @@ class Thread:
     people: tuple[Person, ...] = ()
 
 
-def rows_of(thread: Thread, source: str) -> list[dict[str, Any]]:
+def rows_of(thread: Thread, source: str, first: int = 1) -> list[dict[str, Any]]:
     """One row for each agent's turn that answers a customer, with all public messages before it as prompt.
 
     Messages of the same side in a row are one turn. A turn before any customer wrote is no reply.
+
+    Args:
+        thread: one conversation.
+        source: the kind of the export, with which ids begin.
+        first: the number of the first row.
 
     Returns:
         Rows with `id`, `thread`, `customer`, `time` (of the reply), `prompt`, `reply`, the outcomes that are
@@ -72,7 +77,7 @@ def rows_of(thread: Thread, source: str) -> list[dict[str, Any]]:
         if author != "agent" or not any(one[0] == "customer" for one in before):
             continue
         prompt = [{"role": _ROLES[who], "content": said} for who, said, _ in before]
-        head = {"id": f"{source}-{thread.id}-{len(rows) + 1}", "thread": thread.id}
+        head = {"id": f"{source}-{thread.id}-{first + len(rows)}", "thread": thread.id}
         rows.append(
             head
             | _known(customer=thread.customer, time=time or thread.created)

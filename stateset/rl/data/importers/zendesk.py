@@ -95,7 +95,7 @@ def _thread(document: Document, users: Users, counts: Counter[str]) -> Thread:
         satisfaction=_satisfaction(ticket.get("satisfaction_rating")),
         reopened=reopens > 0 if isinstance(reopens, int) and not isinstance(reopens, bool) else None,
         tags=tuple(text_of(tag) for tag in list_of(ticket.get("tags"))),
-        people=tuple(_people(authors, _ids(ticket), known, customer)),
+        people=(*_people(authors, _ids(ticket), known, customer), *_senders(ticket, customer)),
     )
 
 
@@ -171,6 +171,21 @@ def _people(authors: set[str], ids: Iterable[str], users: Users, customer: str) 
         name, email, phone = (text_of(user.get(field)) for field in ("name", "email", "phone"))
         found.append(Person(kind=kind, name=name, email=email, phone=phone))
     return found
+
+
+def _senders(ticket: Mapping[str, Any], customer: str) -> list[Person]:
+    """Who wrote, as the mails themselves name them: known without any export of users."""
+    found: dict[Person, None] = {}
+    comments = [mapping_of(one) for one in list_of(ticket.get("comments"))]
+    for part, author in ((ticket, customer), *((one, text_of(one.get("author_id"))) for one in comments)):
+        source = mapping_of(mapping_of(part.get("via")).get("source"))
+        sender = mapping_of(source.get("from"))
+        name, email, phone = (text_of(sender.get(field)) for field in ("name", "address", "phone"))
+        ours = (text_of(ticket.get("recipient")), text_of(mapping_of(source.get("to")).get("address")))
+        if (name or email or phone) and (not email or email not in ours):  # a help desk's name is no person's
+            kind: Author = "customer" if author == customer else "agent"
+            found[Person(kind=kind, name=name, email=email, phone=phone)] = None
+    return list(found)
 
 
 def _satisfaction(rating: Any) -> float | None:

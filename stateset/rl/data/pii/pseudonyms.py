@@ -163,8 +163,9 @@ def pii_density(text: str) -> float:
 
 
 def hashed(kind: str, value: Any) -> str:
-    """A customer or thread as a hash of 12 digits; one that is hashed already stays."""
-    text = str(value)
+    """A customer or thread as a hash of 12 digits; one that is hashed already stays. Mail has no case."""
+    text = str(value).strip()
+    text = text.casefold() if "@" in text else text
     return text if _HASHED.fullmatch(text) else f"{kind}-{sha256(f'{kind} {text}'.encode()).hexdigest()[:12]}"
 
 
