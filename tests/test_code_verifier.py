@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import sys
+import textwrap
+import time
 from typing import Any
 
 import pytest
 
 from stateset.rl.errors import ConfigError, DataError, SandboxError
-from stateset.rl.verifiers.code import CodeVerifier, program
+from stateset.rl.verifiers.code import CodeVerifier
+from stateset.rl.verifiers.code_blocks import program
 from stateset.rl.verifiers.sandbox import probes
 from stateset.rl.verifiers.sandbox.executor import Outcome, Request
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
@@ -97,9 +100,58 @@ def test_it_travels_to_worker_processes(verify: CodeVerifier) -> None:
     assert again.timeout_seconds == 2.0
 
 
-def test_the_last_block_is_the_program() -> None:
-    assert program("a\n```py\nx = 1\n```\n```\ny = 2\n```") == "y = 2\n"
-    assert program("x = 1") == "x = 1"
+ADD = "def add(a, b):\n    return a + b\n"
+BLOCK = f"```python\n{ADD}```\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"Install it:\n```bash\npip install x\n```\nThen:\n{BLOCK}",
+        f"{BLOCK}Example output:\n```\n3\n```\n",
+        f"{BLOCK}```json\n3\n```\n",
+        BLOCK.replace("python", "Python 3"),
+        BLOCK.replace("python", 'py title="add.py"'),
+        BLOCK.replace("```", "~~~"),
+        BLOCK.replace("```", "````"),
+        BLOCK.replace("\n", "\r\n"),
+        f"1. Write:\n\n{textwrap.indent(BLOCK, '   ')}\n2. Try it.",
+        f"- {textwrap.indent(BLOCK, '  ').lstrip()}",
+        f"The code: {BLOCK}",
+        BLOCK.replace("\n```", "```"),
+        BLOCK.removesuffix("```\n"),
+        f"Like ```x```, and ```y``` too:\n{BLOCK}",
+        ADD,
+    ],
+)
+def test_the_last_block_of_python_is_the_program(answer: str) -> None:
+    assert program(answer, "add").rstrip() == ADD.rstrip()
+    assert program(answer).rstrip() == ADD.rstrip()
+
+
+def test_of_several_blocks_one_that_defines_the_function_counts() -> None:
+    usage = "Usage:\n```python\nprint(add(1, 2))\n```\n"
+    assert program(BLOCK + usage, "add") == ADD
+    assert program(BLOCK + usage) == "print(add(1, 2))\n"
+    assert program(BLOCK + BLOCK.replace("+", "-"), "add") == ADD.replace("+", "-")
+    assert program(f"{usage}```\n{ADD}```", "add") == ADD, "though it is not marked"
+    assert program("```\nadd = lambda a, b: a + b\n```\n" + usage, "add").startswith("add = ")
+    assert program("```py\nx = 1\n```\n```\ny = 2\n```") == "x = 1\n"
+    assert program("```\nx = 1\n```\n```\ny = 2\n```") == "y = 2\n"
+
+
+def test_a_fence_in_a_docstring_ends_no_block() -> None:
+    code = 'def add(a, b):\n    """Adds.\n\n    ```\n    add(1, 2)\n    ```\n    """\n    return a + b\n'
+    assert program(f"```python\n{code}```\nDone.", "add") == code
+
+
+def test_reading_blocks_costs_what_the_answer_is_long() -> None:
+    """One of these took two minutes by going back over its line again and again."""
+    begun = time.process_time()
+    for line in ("`{n}a", "```{n}!`", "```" + " " * 10**5 + "x y", "{n}```", " " * 10**5 + "- x", "```{n}"):
+        for n in ("`" * 10**5, "a" * 10**5):
+            program(f"{line.replace('{n}', n)}\n", "f")
+    assert time.process_time() - begun < 10
 
 
 class Leaky:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stateset.rl.errors import ConfigError, DataError
+from stateset.rl.verifiers.code_blocks import program
 from stateset.rl.verifiers.sandbox.executor import Executor, Outcome, Request, same
 from stateset.rl.verifiers.sandbox.fork_server import tagged
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
@@ -16,7 +16,6 @@ from stateset.rl.verifiers.sandbox.probes import self_test
 from stateset.rl.verifiers.sandbox.unsafe import UnsafeLocal
 from stateset.rl.verifiers.verifier import Verifier
 
-_BLOCK = re.compile(r"```[ \t]*(?:python3?|py3?)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _order = random.SystemRandom()
 
 
@@ -25,8 +24,9 @@ class CodeVerifier(Verifier):
 
     A row's context has `tests`: a list of mappings with `expected` and either `args` (a list; then the
     context names the function with `entry`) or `stdin` (then the whole program runs, and what it prints
-    counts, blanks at line ends aside). The program is the last block of code in the answer, or the whole
-    answer without one. Each test is a process of its own, in an order that the program cannot know.
+    counts, blanks at line ends aside). The program is the last block of Python in the answer, of those that
+    define `entry` if any does, or the whole answer without one. Each test is a process of its own, in an
+    order that the program cannot know.
 
     Args:
         timeout_seconds: of one test.
@@ -64,10 +64,11 @@ class CodeVerifier(Verifier):
 
     def outcomes(self, answer: str, context: Mapping[str, Any]) -> Sequence[tuple[bool, Outcome]]:
         """Whether each test passed, and what came of it, as they ran; ends with the first failure."""
-        source, entry = program(answer), context.get("entry")
+        entry = context.get("entry")
         tests = [_checked(test, entry) for test in context.get("tests") or ()]
         if not tests:
             raise DataError("a row has no `tests`: code is verified by what it returns")
+        source = program(answer, entry)
         _order.shuffle(tests)
         found: list[tuple[bool, Outcome]] = []
         for test in tests:
@@ -104,12 +105,6 @@ def _made(timeout_seconds: float, memory_bytes: int, tolerance: float, sandbox: 
     return CodeVerifier(
         timeout_seconds=timeout_seconds, memory_bytes=memory_bytes, tolerance=tolerance, sandbox=sandbox
     )
-
-
-def program(answer: str) -> str:
-    """The last block of code in an answer, or the whole answer."""
-    blocks = _BLOCK.findall(answer)
-    return str(blocks[-1]) if blocks else answer
 
 
 def _lines(text: Any) -> list[str]:
