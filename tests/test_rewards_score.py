@@ -258,6 +258,18 @@ def test_a_broken_contract_ends_the_run(text, value):
             scorer.score([group("ok", text, "ok")])
 
 
+@pytest.mark.parametrize("reward", [rewards.lacking, rewards.lacking_async])
+@pytest.mark.parametrize("error", ["SandboxError", "ConfigError", "MissingExtraError"])
+def test_what_is_missing_for_any_response_ends_the_run(reward, error):
+    with RewardScorer(reward) as scorer, pytest.raises(RewardError, match="it is not there"):
+        scorer.score([group("ok", error, "ok")])
+
+
+def test_a_row_that_cannot_be_judged_loses_only_its_sample():
+    with RewardScorer(rewards.lacking) as scorer:
+        assert totals(scorer, group("ok", "DataError")) == [[1.0, None]]
+
+
 def test_a_batched_reward_sees_the_group():
     with RewardScorer(rewards.batched) as scorer:
         assert totals(scorer, group("a", "bb"), group("ccc", task_id="t2")) == [[1.0, 2.0], [3.0]]

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from stateset.rl import errors
 from stateset.rl.rewards.reward import RewardFunction
 
 
@@ -50,6 +51,17 @@ def scripted(response):
     return {"nan": float("nan"), "inf": float("inf"), "text": "good", "none": None, "list": [1.0]}.get(
         response, 1.0
     )
+
+
+def lacking(response):
+    """Raises the error of ours that the response names."""
+    if response != "ok":
+        raise getattr(errors, response)("it is not there")
+    return 1.0
+
+
+async def lacking_async(response):
+    return lacking(response)
 
 
 def line_of(code: str) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from stateset.rl.errors import RewardError
+from stateset.rl.errors import ConfigError, MissingExtraError, RewardError, SandboxError
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.failure import describe_failure
 from stateset.rl.rewards.result import Sample
@@ -27,6 +27,7 @@ from stateset.rl.verifiers.sandbox.executor import used
 
 ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
 NUMBER_BYTES = 8  # before each request and each reply
+_ENDS_THE_RUN = (RewardError, ConfigError, MissingExtraError, SandboxError)  # no response is at fault
 
 Unit = Sequence[Sample]
 
@@ -36,8 +37,8 @@ class Reply:
     """What became of one unit.
 
     `failure` is "", "raised", "timed out" or "crashed"; the scores of a failed unit are None with the
-    reason. `broken` is the message of a broken contract, which ends the run. `tiers` names the sandboxes in
-    which the process has run code so far.
+    reason. `broken` is the message of a broken contract, or of what is missing for any response, which ends
+    the run. `tiers` names the sandboxes in which the process has run code so far.
     """
 
     scores: tuple[Score, ...] = ()
@@ -108,7 +109,7 @@ class UnitRunner:
             with forks_end_here():
                 result = self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
-        except RewardError as error:
+        except _ENDS_THE_RUN as error:
             return Reply(broken=str(error))
         except (Exception, SystemExit) as error:
             return failed(unit, "raised", describe_failure(error))
@@ -123,7 +124,7 @@ class UnitRunner:
                 with forks_end_here():
                     result = await self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
-        except RewardError as error:
+        except _ENDS_THE_RUN as error:
             return Reply(broken=str(error))
         except (Exception, SystemExit) as error:
             if limit.expired():
