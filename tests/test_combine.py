@@ -9,8 +9,10 @@ import pytest
 from test_openai_graders import answered
 
 from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards.adapters import trl_reward
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.combine import MultiObjectiveReward, RandomReward, RoutedReward, WeightedReward
+from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rewards.service import CustomerServiceReward
 from stateset.rl.types import Score, Task
@@ -117,6 +119,75 @@ def test_a_verifier_says_who_may_have_the_bonus() -> None:
     assert [score.parts["pareto_bonus"] for score in found] == [0.0, 1.0], "the wrong one is optimal, too"
 
 
+def test_the_bonus_is_shared_among_those_that_may_have_it() -> None:
+    reward = MultiObjectiveReward({"as": (1.0, counted)})
+    found = scores(reward, ["aa", "aa wrong"], verifier=never_wrong)
+    assert [score.parts["pareto_bonus"] for score in found] == [1.0, 0.0]
+
+
+def test_objectives_are_compared_before_their_weights_in_the_direction_that_these_give() -> None:
+    unpaid = MultiObjectiveReward({"as": (1.0, counted), "bs": (0.0, others)})
+    assert [score.parts["pareto_bonus"] for score in scores(unpaid, ["a", "ab"])] == [0.0, 1.0]
+    fewer = MultiObjectiveReward({"as": (1.0, counted), "bs": (-1.0, others)})
+    assert [score.parts["pareto_bonus"] for score in scores(fewer, ["a", "ab"])] == [1.0, 0.0]
+    assert fewer.is_pareto_optimal({"bs": 1.0}, [{"bs": 1.0}, {"bs": 2.0}])
+
+
+class Gate(RewardFunction):
+    """Heeds the verifier as `RubricReward` does."""
+
+    def compute(self, prompt, response, context):
+        return 0.0 if context["verified"] is False else 1.0
+
+
+@pytest.mark.parametrize("texts", [["fine", "wrong", "wrong"], ["wrong", "fine", "fine"]])
+def test_nested_parts_see_the_verdict_on_their_own_response(texts: list[str]) -> None:
+    inner = MultiObjectiveReward({"gate": (1.0, Gate())}, bonus=0.0)
+    expected = [float(text == "fine") for text in texts]
+    assert totals(WeightedReward({"inner": (1.0, inner)}), texts, verifier=never_wrong) == expected
+    trl = WeightedReward({"trl": (1.0, trl_reward(verdicts))})
+    assert totals(trl, texts, verifier=never_wrong) == expected
+    assert totals(trl_reward(verdicts), texts, verifier=never_wrong) == expected
+
+
+def verdicts(completions, verified, **columns):
+    return [float(verdict) for verdict in verified]
+
+
+def breaks(response):
+    if "break" in response:
+        raise ValueError("no grade")
+    return 1.0
+
+
+async def breaks_late(response):
+    return breaks(response)
+
+
+@pytest.mark.parametrize("part", [breaks, breaks_late])
+def test_a_part_that_raises_for_one_response_loses_no_other_one(part: Any) -> None:
+    for reward in (
+        MultiObjectiveReward({"a": (1.0, part)}, bonus=0.0),
+        WeightedReward({"a": (1.0, part), "b": (0.0, batched)}),
+    ):
+        with RewardScorer(reward) as scorer:
+            [scored] = scorer.score(answered(Task(id="t", prompt="q"), ["x", "break", "y"]))
+        assert [score.total for score in scored.scores] == [1.0, None, 1.0]
+        assert scored.scores[1].reason.startswith("a: ValueError: no grade (")
+        assert scorer.failures.total() == 1
+        assert str(scorer.first_failure).startswith("task 't', sample 1: a: ValueError: no grade")
+
+
+def test_a_combination_that_scores_nothing_ends_the_run_as_its_part_would() -> None:
+    with pytest.raises(RewardError, match=r"failed for every response of this step.*ValueError: no grade"):
+        scores(MultiObjectiveReward({"a": (1.0, breaks)}), ["break", "break it"])
+
+
+def test_one_response_alone_cannot_wait() -> None:
+    with pytest.raises(ConfigError, match=r"a part of this MultiObjectiveReward waits.*score_group"):
+        MultiObjectiveReward({"a": (1.0, waits)}).compute("a", {})
+
+
 def test_one_response_alone_has_nothing_to_compare_with() -> None:
     reward = MultiObjectiveReward(objectives={"as": (1.0, counted), "short": (0.5, lambda r, c: short(r))})
     score = reward.compute("aa", {})
@@ -176,6 +247,36 @@ def test_a_random_reward_is_a_control() -> None:
 def test_what_cannot_be_combined_is_refused(make: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make()
+
+
+class Strict(WeightedReward):
+    """A subclass with arguments, an attribute and a `compute` of its own."""
+
+    def __init__(self, penalty):
+        super().__init__({"right": (1.0, right)})
+        self.penalty = penalty
+
+    def compute(self, prompt, response, context):
+        return super().compute(prompt, response, context).total - self.penalty
+
+
+def test_a_subclass_keeps_what_it_changes_in_the_worker() -> None:
+    assert totals(Strict(5.0), TEXTS[:2]) == [-4.0, -5.0]
+
+
+@pytest.mark.parametrize("part", [batched, waits])
+def test_a_compute_that_would_not_be_called_is_refused(part: Any) -> None:
+    class Lost(WeightedReward):
+        def compute(self, prompt, response, context):
+            return 0.0
+
+    class Own(Lost):
+        def score_group(self, responses, contexts):
+            return [7.0] * len(responses)
+
+    with pytest.raises(ConfigError, match="Lost overrides `compute`, which is not called"):
+        Lost({"a": (1.0, part)})
+    assert RewardCall(Own({"a": (1.0, part)})).batched
 
 
 def test_they_pickle_as_they_were_made() -> None:

@@ -12,6 +12,7 @@ from fixtures_rewards.build import group
 
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.combine import WeightedReward
 from stateset.rl.rewards.result import Sample, to_score
 from stateset.rl.rewards.reward import RewardFunction, is_reward, reward
 from stateset.rl.types import Score
@@ -29,6 +30,10 @@ def called(what, *, check=None, sample=SAMPLE):
 class Protocol(RewardFunction):
     def compute(self, prompt, response, context):
         return Score(total=1.0, reason=f"{prompt}|{response}|{context['answer']}")
+
+
+def verified_alone(response, verified):
+    return float(verified)
 
 
 class OtherNames:
@@ -134,8 +139,8 @@ class FourParameters:
         (lambda prompt, context: 1.0, "never sees the model's answer"),
         (lambda *args, **kwargs: 1.0, "never sees the model's answer"),
         (lambda completions, response: [1.0], "keep one of them"),
-        (lambda response, verified: 1.0, "in Python, pass one with `verifier=`"),
-        (lambda response, verified: 1.0, "a project file cannot name one in this version"),
+        (lambda response, verified: 1.0, "`verifier: module:name` in the project file"),
+        (WeightedReward({"a": (1.0, verified_alone)}), "verified_alone` asks for `verified`"),
         (lambda response, /: 1.0, "positional-only"),
         (len, "positional-only"),
     ],
@@ -257,6 +262,26 @@ def test_verified_comes_from_the_verifier():
     assert called(scored, check=lambda q, a: a.startswith("Here")).total == 2.0
     assert called(scored, check=lambda q, a, context: context["answer"] == a).total == 0.5
     assert called(lambda response, context: float(context["verified"]), check=lambda q, a: True).total == 1.0
+
+
+def test_each_response_of_a_group_has_its_own_verdict_in_its_own_context():
+    class Whole:
+        def score_group(self, responses, contexts):
+            contexts[0]["order"]["touched"] = True
+            assert all("touched" not in context["order"] for context in contexts[1:])
+            return [float(context["verified"]) for context in contexts]
+
+    for what in (Whole(), lambda completions, context: [float(is_right) for is_right in context["verified"]]):
+        call = RewardCall(what, lambda question, answer: answer == "b")
+        [unit] = call.units(group("a", "b", "c", context={"order": {}}))
+        assert call.function(**call.arguments(unit)) == [0.0, 1.0, 0.0]
+
+
+def test_a_part_that_asks_for_a_verdict_takes_that_of_the_whole():
+    reward = WeightedReward({"a": (2.0, verified_alone)})
+    assert called(reward, check=lambda question, answer: True).total == 2.0
+    with pytest.raises(ConfigError, match="verified_alone` asks for `verified`: give contexts"):
+        reward.compute("q", "a", {})
 
 
 class Exact(Verifier):

@@ -50,22 +50,25 @@ class _TRLReward(RewardFunction):
         self.function, self.conversational = function, conversational
         self.name = _called(function)
 
-    def compute(self, completions: Sequence[str], context: Mapping[str, Any]) -> Any:  # type: ignore[override]
-        return self.function(**self._arguments(completions, context))
+    def score_group(self, responses: Sequence[str], contexts: Sequence[Mapping[str, Any]]) -> Any:
+        return self.function(**self._arguments(responses, contexts))
 
-    def _arguments(self, completions: Sequence[str], context: Mapping[str, Any]) -> dict[str, Any]:
-        messages = context["messages"]
-        row = {name: value for name, value in context.items() if name != "messages"}
-        row["prompts"] = messages if self.conversational else messages[-1]["content"]
-        answers: list[Any] = list(completions)
+    def _arguments(
+        self, responses: Sequence[str], contexts: Sequence[Mapping[str, Any]]
+    ) -> dict[str, list[Any]]:
+        talks = [context["messages"] for context in contexts]
+        answers: list[Any] = list(responses)
         if self.conversational:
-            answers = [[{"role": "assistant", "content": text}] for text in completions]
-        return {name: [value] * len(answers) for name, value in row.items()} | {"completions": answers}
+            answers = [[{"role": "assistant", "content": text}] for text in responses]
+        names = [name for name in contexts[0] if name != "messages"]
+        columns = {name: [context[name] for context in contexts] for name in names}
+        prompts = talks if self.conversational else [messages[-1]["content"] for messages in talks]
+        return {**columns, "prompts": prompts, "completions": answers}
 
 
 class _AsyncTRLReward(_TRLReward):
-    async def compute(self, completions: Sequence[str], context: Mapping[str, Any]) -> Any:  # type: ignore[override]
-        return await self.function(**self._arguments(completions, context))
+    async def score_group(self, responses: Sequence[str], contexts: Sequence[Mapping[str, Any]]) -> Any:
+        return await self.function(**self._arguments(responses, contexts))
 
 
 def verl_reward(compute_score: Callable[..., Any]) -> RewardFunction:

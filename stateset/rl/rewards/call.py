@@ -4,15 +4,15 @@ An object's `compute(prompt, response, context)` wins over its `calculate(respon
 `compute(response, context)` works too. A function is called by its parameter names: prompt (or question),
 response (or answer: the model's, the gold is `context["answer"]`), context, verified, completions. With
 `completions` it is batched: it gets all responses of a group and returns one value each. So does an object's
-`score_group(responses, contexts)`, which wins over the others. Whatever does not fit is refused here, before
-anything is sampled.
+`score_group(responses, contexts)`, which wins over the others. A verifier's verdict stands in each response's
+own context, as `verified`; a part of another reward takes it from there. Whatever does not fit is refused
+here, before anything is sampled.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,6 +33,10 @@ _MEANING = {
     "completions": "completions",
 }
 _GROUP = {"responses": "completions", "contexts": "contexts"}
+NAME_A_VERIFIER = (
+    "name one with `verifier: module:name` in the project file, `--verifier MODULE:NAME` of `reward check`, "
+    "or `verifier=` in Python"
+)
 _METHOD_ORDER = {2: ("response", "context"), 3: ("prompt", "response", "context")}
 
 
@@ -47,12 +51,20 @@ class RewardCall:
         concurrency: how many of its coroutines run at a time; None: any number.
         bounds: the lowest and highest reward, or None.
         weights: of the reward's parts by name (its `weights` or `criteria`), or None.
+        asks_verified: the name of what asks for `verified`, the reward or a part of it; else empty.
+
+    Args:
+        reward: what is called.
+        verifier: gives the verdicts.
+        is_part: of another reward, whose contexts hold the verdicts.
 
     Raises:
         ConfigError: not callable by the rule above, or it asks for `verified` and there is no verifier.
     """
 
-    def __init__(self, reward: Any, verifier: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, reward: Any, verifier: Callable[..., Any] | None = None, *, is_part: bool = False
+    ) -> None:
         self.function, is_method = _entry(reward)
         self.name = _name(reward)
         self.bounds = _bounds(reward, self.name)
@@ -63,11 +75,12 @@ class RewardCall:
         self.batched = "completions" in self._meanings.values()
         self.is_async = _is_async(self.function)
         self.concurrency = getattr(reward, "concurrency", None)
-        if "verified" in self._meanings.values() and verifier is None:
+        own = self.name if "verified" in self._meanings.values() else ""
+        self.asks_verified: str = own or getattr(reward, "asks_verified", "")
+        if self.asks_verified and verifier is None and not is_part:
             raise ConfigError(
-                f"the reward `{self.name}` asks for `verified`, but there is no verifier: in Python, pass "
-                "one with `verifier=`; a project file cannot name one in this version, so there, drop the "
-                "parameter and call your verifier inside the reward"
+                f"the reward `{self.asks_verified}` asks for `verified`, but there is no verifier: "
+                f"{NAME_A_VERIFIER}"
             )
 
     def units(self, group: RolloutGroup) -> list[list[Sample]]:
@@ -76,23 +89,28 @@ class RewardCall:
         return [samples] if self.batched and samples else [[sample] for sample in samples]
 
     def arguments(self, unit: Sequence[Sample]) -> dict[str, Any]:
-        """Return the keyword arguments of one call; the context is the call's own copy."""
-        context = copy.deepcopy(dict(unit[0].context))
-        verdicts = [self._verify(s.prompt, s.response, context) for s in unit] if self._verify else []
-        verified = verdicts if self.batched else next(iter(verdicts), None)
-        if self._verify:
-            context["verified"] = verified
+        """Return the keyword arguments of one call; the contexts are the call's own copies.
+
+        Raises:
+            ConfigError: the reward asks for `verified`, and no context has it.
+        """
+        contexts = [copy.deepcopy(dict(sample.context)) for sample in unit]
+        for sample, context in zip(unit, contexts, strict=True):
+            if self._verify:
+                context["verified"] = self._verify(sample.prompt, sample.response, context)
+        verdicts = [context.get("verified") for context in contexts]
         values = {
             "prompt": unit[0].prompt,
             "response": unit[0].response,
-            "context": context,
-            "verified": verified,
+            "context": contexts[0],
+            "verified": verdicts if self.batched else verdicts[0],
             "completions": [sample.response for sample in unit],
-            "contexts": [
-                context | ({"verified": verdict} if self._verify else {})
-                for _, verdict in itertools.zip_longest(unit, verdicts)
-            ],
+            "contexts": contexts,
         }
+        if "verified" in self._meanings.values() and None in verdicts:
+            raise ConfigError(f"the reward `{self.name}` asks for `verified`: give contexts that have it")
+        if self.batched and "verified" in contexts[0]:
+            values["context"] = {**contexts[0], "verified": verdicts}
         return {parameter: values[meaning] for parameter, meaning in self._meanings.items()}
 
     def scores(self, unit: Sequence[Sample], result: object) -> tuple[Score, ...]:

@@ -1,7 +1,8 @@
 """Rewards made of rewards: weighed, gated, chosen by a column, compared in the group; and a random control.
 
-A part is whatever a project may name as a reward: a `RewardFunction`, a function, an adapter's result. Where
-a part cannot score a response, the whole is unscored: nothing stands in for it.
+A part is whatever a project may name as a reward: a `RewardFunction`, a function, an adapter's result; it
+sees a verifier's verdict as the whole does. Where a part cannot score a response, or raises, the whole is
+unscored for this response alone: nothing stands in for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.result import Sample
+from stateset.rl.rewards.failure import describe_failure
+from stateset.rl.rewards.result import FailedScore, Sample
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.types import Score
 
@@ -24,28 +26,63 @@ Weighted = Mapping[str, tuple[float, Any]]  # name -> (weight, reward)
 PASSES = 0.5  # a part counts as met from here on
 PARETO_BONUS = 0.2
 _BONUS = "pareto_bonus"
+_PREPARED = ("_calls", "score_group", "compute")  # by `_prepare`, in every process anew
 
 
 class _Combined(RewardFunction):
-    """Scores all responses of a group with every part; `_combine` makes one score of a response's parts."""
+    """Scores all responses of a group with every part; `_combine` makes one score of a response's parts.
 
-    def __init__(self, rewards: Mapping[str, Any], *given: Any, whole_group: bool = False) -> None:
-        self._given = given
-        self._calls = {name: RewardCall(reward) for name, reward in rewards.items()}
+    A subclass travels to a worker process as what it holds, without its `__init__` being called there.
+    """
+
+    def __init__(self, rewards: Mapping[str, Any], *, whole_group: bool = False) -> None:
+        self._rewards, self._whole_group = dict(rewards), whole_group
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Find out how the parts are called, and so the whole."""
+        self._calls = {name: RewardCall(reward, is_part=True) for name, reward in self._rewards.items()}
+        self.asks_verified = next(filter(None, (call.asks_verified for call in self._calls.values())), "")
         most = [call.concurrency for call in self._calls.values() if call.concurrency]
         self.concurrency = min(most, default=None)
-        waits = any(call.is_async for call in self._calls.values())
-        if whole_group or any(call.batched for call in self._calls.values()):
-            self.score_group = self._group_async if waits else self._group
-        elif waits:
+        self._waits = any(call.is_async for call in self._calls.values())
+        together = self._whole_group or any(call.batched for call in self._calls.values())
+        if together or self._waits:
+            self._refuse_hiding("whole groups" if together else "answers that they wait for")
+        if together and not hasattr(type(self), "score_group"):
+            self.score_group = self._group_async if self._waits else self._group
+        elif self._waits and not together:
             self.compute = self._one_async  # type: ignore[method-assign]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to a worker process as what it was made of."""
-        return type(self), self._given
+    def _refuse_hiding(self, what: str) -> None:
+        """A subclass's `compute` would not be called; another way to score must be its own."""
+        kind = type(self)
+        defines = next(one for one in kind.__mro__ if "compute" in vars(one))
+        if defines.__module__ != __name__ and not hasattr(kind, "score_group"):
+            raise ConfigError(
+                f"{kind.__module__}.{kind.__qualname__} overrides `compute`, which is not called where parts "
+                f"score {what}: give it `score_group(responses, contexts)` instead, or make it a "
+                "RewardFunction that holds the combination"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _PREPARED}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Any:
-        """Score one response."""
+        """Score one response.
+
+        Raises:
+            ConfigError: a part waits for an answer, and whole groups are scored.
+        """
+        if self._waits:
+            raise ConfigError(
+                f"a part of this {type(self).__name__} waits for an answer, so `compute` cannot score: use "
+                "`await reward.score_group([response], [context])`"
+            )
         return _finish(self._scores([_sample(prompt, response, context)]))[0]
 
     async def _one_async(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
@@ -61,21 +98,47 @@ class _Combined(RewardFunction):
         return await self._scores([_sample(_question(context), text, context) for text, context in pairs])
 
     async def _scores(self, samples: Sequence[Sample]) -> list[Score]:
-        every = [await _called(call, samples) for call in self._calls.values()]
-        rows = [dict(zip(self._calls, scores, strict=True)) for scores in zip(*every, strict=True)]
-        return self._combine(rows, samples)
+        """One score a response; where parts raised and none is left, their first error."""
+        calls = self._chosen(samples)
+        every = [await _called(call, samples) for call in calls.values()]
+        rows = [
+            {name: _score(found) for name, found in zip(calls, row, strict=True)}
+            for row in zip(*every, strict=True)
+        ]
+        scores = self._combine(rows, samples)
+        failures = [found for part in every for found in part if isinstance(found, BaseException)]
+        if failures and all(score.total is None for score in scores):
+            raise failures[0]
+        return scores
+
+    def _chosen(self, samples: Sequence[Sample]) -> Mapping[str, RewardCall]:
+        """The parts that score these responses of one row."""
+        return self._calls
 
     def _combine(self, rows: Sequence[Mapping[str, Score]], samples: Sequence[Sample]) -> list[Score]:
         raise NotImplementedError
 
 
-async def _called(call: RewardCall, samples: Sequence[Sample]) -> list[Score]:
-    """One reward's scores of a group's responses."""
+async def _called(call: RewardCall, samples: Sequence[Sample]) -> list[Score | BaseException]:
+    """One reward's scores of a group's responses; what it raised stands for those it was called on."""
     units = [samples] if call.batched else [[sample] for sample in samples]
-    results = [call.function(**call.arguments(unit)) for unit in units]
-    if call.is_async:
-        results = list(await asyncio.gather(*results))
-    return [score for unit, result in zip(units, results, strict=True) for score in call.scores(unit, result)]
+    tries = [_tried(call, unit) for unit in units]
+    every = await asyncio.gather(*tries) if call.is_async else [await one for one in tries]
+    return [found for unit in every for found in unit]
+
+
+async def _tried(call: RewardCall, unit: Sequence[Sample]) -> Sequence[Score | BaseException]:
+    try:
+        result = call.function(**call.arguments(unit))
+        return call.scores(unit, await result if call.is_async else result)
+    except RewardError:  # ends the run
+        raise
+    except (Exception, SystemExit) as error:
+        return [error] * len(unit)
+
+
+def _score(found: Score | BaseException) -> Score:
+    return found if isinstance(found, Score) else FailedScore(total=None, reason=describe_failure(found))
 
 
 def _finish(scoring: Awaitable[list[Score]]) -> list[Score]:
@@ -85,7 +148,7 @@ def _finish(scoring: Awaitable[list[Score]]) -> list[Score]:
     except StopIteration as done:
         found: list[Score] = done.value
         return found
-    raise AssertionError("a part that waits makes the whole wait")
+    raise AssertionError("only parts that wait do")
 
 
 def _sample(prompt: str, response: str, context: Mapping[str, Any]) -> Sample:
@@ -100,7 +163,11 @@ def _question(context: Mapping[str, Any]) -> str:
 def _unscored(row: Mapping[str, Score]) -> Score | None:
     """The score of a response that a part could not score."""
     missing = next(((name, score) for name, score in row.items() if score.total is None), None)
-    return None if missing is None else Score(total=None, reason=f"{missing[0]}: {missing[1].reason}")
+    if missing is None:
+        return None
+    name, score = missing
+    kind = FailedScore if isinstance(score, FailedScore) else Score
+    return kind(total=None, reason=f"{name}: {score.reason}")
 
 
 def _values(row: Mapping[str, Score]) -> dict[str, float]:
@@ -136,11 +203,8 @@ class WeightedReward(_Combined):
                 raise ConfigError(f"only_if names {name!r}, which is no part: there are {', '.join(rewards)}")
             if name in (before := self._conditions(name)):
                 raise ConfigError(f"only_if goes in a circle: {name} -> {' -> '.join(before)}")
-        super().__init__(rewards, parts, only_if, passes)
+        super().__init__(rewards)
         self.bounds = self._sum_of_bounds()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _weighted, self._given
 
     def _conditions(self, name: str) -> list[str]:
         """The part that a part depends on, the one that this depends on, and so on, each once."""
@@ -172,17 +236,13 @@ class WeightedReward(_Combined):
         return Score(total=sum(self.weights[name] * value for name, value in counted.items()), parts=parts)
 
 
-def _weighted(parts: Weighted, only_if: Mapping[str, str] | None, passes: float) -> WeightedReward:
-    return WeightedReward(parts, only_if=only_if, passes=passes)
-
-
 class MultiObjectiveReward(_Combined):
     """A weighted sum, and a bonus for the responses of a group that no other is better than.
 
     A response is Pareto optimal in its group if no other reaches at least its score in every objective and
     more in one. Eligible for the bonus are those that pass the verifier, where there is one, else those that
-    reach the group's median sum; responses with equal scores share one bonus. For one response alone it is 0:
-    there is nothing to compare with. The part `pareto_bonus` is the share of the bonus that a response gets.
+    reach the group's median sum; of those, responses with equal scores share one bonus. For one response
+    alone it is 0: there is nothing to compare with. The part `pareto_bonus` is a response's share of it.
 
     Args:
         objectives: name -> (weight, reward); a function may take (response, context) under any names.
@@ -196,7 +256,7 @@ class MultiObjectiveReward(_Combined):
         weights, rewards = _split(objectives)
         self.weights, self.objectives, self.bonus = {**weights, _BONUS: bonus}, objectives, bonus
         by_name = {name: _by_name(reward) for name, reward in rewards.items()}
-        super().__init__(by_name, objectives, bonus, whole_group=True)
+        super().__init__(by_name, whole_group=True)
 
     def compute(self, *given: Any) -> Any:
         """Score one response, given as (response, context) or (prompt, response, context): no bonus."""
@@ -208,31 +268,38 @@ class MultiObjectiveReward(_Combined):
         self, scores: Mapping[str, float], group: Sequence[Mapping[str, float]] = ()
     ) -> bool:
         """Whether none of `group` is better in one objective and as good in the others; alone: False."""
-        return bool(group) and not any(_dominates(other, scores) for other in group)
+        own = self._directed(scores)
+        return bool(group) and not any(_dominates(self._directed(other), own) for other in group)
+
+    def _directed(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Scores of which more is better: a negative weight turns its objective round."""
+        return {name: -value if self.weights.get(name, 1) < 0 else value for name, value in scores.items()}
 
     def _combine(self, rows: Sequence[Mapping[str, Score]], samples: Sequence[Sample]) -> list[Score]:
-        found = [_unscored(row) for row in rows]
-        weighed = [
-            {} if missing else {name: self.weights[name] * score.value for name, score in row.items()}
-            for row, missing in zip(rows, found, strict=True)
-        ]
-        scored = [row for row in weighed if row]
-        shares = [
-            self._share(row, scored, s) if row else 0.0 for row, s in zip(weighed, samples, strict=True)
-        ]
-        return [
-            missing
-            or Score(total=sum(paid.values()) + self.bonus * share, parts=_values(row) | {_BONUS: share})
-            for missing, row, paid, share in zip(found, rows, weighed, shares, strict=True)
-        ]
+        found = {place: missing for place, row in enumerate(rows) if (missing := _unscored(row))}
+        kept = [place for place in range(len(rows)) if place not in found]
+        values = [_values(rows[place]) for place in kept]
+        sums = [sum(self.weights[name] * value for name, value in row.items()) for row in values]
+        shares = self._shares(values, sums, [samples[place].context.get("verified") for place in kept])
+        for place, row, total, share in zip(kept, values, sums, shares, strict=True):
+            found[place] = Score(total=total + self.bonus * share, parts=row | {_BONUS: share})
+        return [found[place] for place in range(len(rows))]
 
-    def _share(self, row: Mapping[str, float], group: Sequence[Mapping[str, float]], sample: Sample) -> float:
-        verified = sample.context.get("verified")
-        median = statistics.median(sum(other.values()) for other in group)
-        eligible = sum(row.values()) >= median if verified is None else bool(verified)
-        if len(group) < 2 or not eligible or not self.is_pareto_optimal(row, group):
-            return 0.0
-        return 1.0 / sum(other == row for other in group)
+    def _shares(
+        self, values: Sequence[Mapping[str, float]], sums: Sequence[float], verdicts: Sequence[Any]
+    ) -> list[float]:
+        """How much of the bonus each response of a group gets."""
+        if len(values) < 2:
+            return [0.0] * len(values)
+        median = statistics.median(sums)
+        winners = [
+            row if eligible and self.is_pareto_optimal(row, values) else None
+            for row, eligible in (
+                (row, total >= median if verdict is None else verdict)
+                for row, total, verdict in zip(values, sums, verdicts, strict=True)
+            )
+        ]
+        return [0.0 if row is None else 1.0 / winners.count(row) for row in winners]
 
 
 class RoutedReward(_Combined):
@@ -253,15 +320,18 @@ class RoutedReward(_Combined):
         if not rewards:
             raise ConfigError("RoutedReward has no rewards to choose from")
         self.column = column
-        super().__init__(rewards, column, rewards)
+        super().__init__(rewards)
 
-    async def _scores(self, samples: Sequence[Sample]) -> list[Score]:
+    def _chosen(self, samples: Sequence[Sample]) -> Mapping[str, RewardCall]:
         value = samples[0].context.get(self.column)
         if value not in self._calls:
             raise RewardError(
                 f"a row's {self.column!r} is {value!r}, and there are rewards for {', '.join(self._calls)}"
             )
-        return await _called(self._calls[value], samples)
+        return {value: self._calls[value]}
+
+    def _combine(self, rows: Sequence[Mapping[str, Score]], samples: Sequence[Sample]) -> list[Score]:
+        return [score for row in rows for score in row.values()]
 
 
 class RandomReward(RewardFunction):
@@ -294,7 +364,7 @@ class _ByPlace:
 def _by_name(reward: Any) -> Any:
     """The reward, or a plain function of two parameters that have other names than a reward's."""
     try:
-        RewardCall(reward)
+        RewardCall(reward, is_part=True)
     except ConfigError:
         if not inspect.isfunction(reward) or len(inspect.signature(reward).parameters) != 2:
             raise

@@ -30,12 +30,19 @@ class Sample:
         return f"task {self.task_id!r}, sample {self.index} (response {start!r})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedScore(Score):
+    """None because a part raised; where a reward says None by itself, a plain `Score` does."""
+
+
 def to_score(value: object, name: str, sample: Sample) -> Score:
     """Read the result of reward `name` for `sample`.
 
     Raises:
         RewardError: the value is no finite number, None, (number, parts) or Score.
     """
+    if isinstance(value, FailedScore):
+        return value
     total: object
     parts: Mapping[str, Any]
     if isinstance(value, Score):

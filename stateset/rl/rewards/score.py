@@ -22,6 +22,7 @@ from stateset.rl.pulse import beat
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.fingerprint import code_sha256, state_sha256
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
+from stateset.rl.rewards.result import FailedScore
 from stateset.rl.rewards.worker import Reply, Unit, UnitRunner, failed, timed_out
 from stateset.rl.types import RolloutGroup, ScoredGroup
 
@@ -198,14 +199,16 @@ class RewardScorer:
 
     def _count(self, units: Sequence[Unit], replies: Sequence[Reply], num_groups: int) -> None:
         """Count failures; a reward that never worked, or fails for several whole groups, ends the run."""
-        lost = [(unit[0], reply) for unit, reply in zip(units, replies, strict=True) if reply.failure]
-        for sample, reply in lost:
-            self.failures[reply.failure] += len(reply.scores)
-            said = f"task {sample.task_id!r}, sample {sample.index}: {reply.scores[0].reason}"
-            self.first_failure = self.first_failure or said
+        for unit, reply in zip(units, replies, strict=True):
+            for sample, score in zip(unit, reply.scores, strict=True):
+                if reply.failure or isinstance(score, FailedScore):
+                    self.failures[reply.failure or "raised"] += 1
+                    said = f"task {sample.task_id!r}, sample {sample.index}: {score.reason}"
+                    self.first_failure = self.first_failure or said
+        lost = [reply for reply in replies if reply.failure]
         if lost and len(lost) == len(replies) and (num_groups > 1 or not self.ever_worked):
             raise RewardError(
                 f"the reward `{self.name}` failed for every response of this step; "
-                f"the first one: {lost[0][1].scores[0].reason}"
+                f"the first one: {lost[0].scores[0].reason}"
             )
         self.ever_worked = self.ever_worked or len(lost) < len(replies)
