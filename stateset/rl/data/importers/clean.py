@@ -1,66 +1,72 @@
 """From the body of a mail or chat to what its author wrote: no quoted mail, signature or automatic text.
 
 Own rules, on purpose narrow: a rule that takes too much loses what the customer asked, which nobody sees
-later. So a list with hyphens is no signature, and "Thanks, ..." in the middle of a text is no goodbye.
-English and German phrases; French, Spanish, Dutch and Italian quote headers.
+later. So a quoted mail begins with what a mail program writes (an address, a time, the fields of a header),
+and each rule that took something is named, for the import to count. English and German phrases; French,
+Spanish, Dutch and Italian quote headers.
 """
 
 from __future__ import annotations
 
 import re
+from html import unescape
 
-from stateset.rl.data.importers.html import html_to_text, looks_like_html
+from stateset.rl.data.importers.html import TAKEN, html_to_text, looks_like_html
+from stateset.rl.data.importers.signatures import without_device_line, without_legal_notice, without_signature
 
 _REPLY_ABOVE = re.compile(
     r"^[\s#>*-]*(please type your reply above this line|reply above this line|bitte .*oberhalb dieser)", re.I
 )
-_QUOTE_HEADS = (
-    r"on .{6,200}? wrote:",
-    r"am .{6,200}? schrieb.{0,200}?:",
-    r"le .{6,200}? a écrit\s*:",
-    r"el .{6,200}? escribió:",
-    r"op .{6,200}? schreef.{0,200}?:",
-    r"il .{6,200}? ha scritto:",
-    r"-{2,}\s*(original message|forwarded message|ursprüngliche nachricht|weitergeleitete nachricht|"
-    r"message d'origine|mensaje original)\s*-{2,}",
-    r"begin forwarded message:",
+_WROTE = re.compile(
+    r"^[>\s]*(?:on .{6,200}? wrote:|am .{6,200}? schrieb.{0,200}?:|le .{6,200}? a écrit\s*:"
+    r"|el .{6,200}? escribió:|op .{6,200}? schreef.{0,200}?:|il .{6,200}? ha scritto:)\s*$",
+    re.I,
 )
-_QUOTE_HEAD = re.compile(rf"^[>\s]*(?:{'|'.join(_QUOTE_HEADS)})\s*$", re.I)
+_FORWARDED = re.compile(
+    r"^[>\s]*(?:-{2,}\s*(original message|forwarded message|ursprüngliche nachricht|"
+    r"weitergeleitete nachricht|message d'origine|mensaje original)\s*-{2,}|begin forwarded message:)\s*$",
+    re.I,
+)
+_ADDRESS_OR_TIME = re.compile(r"\S@\S|\b\d{1,2}[:h]\d\d\b")
 _FIELD = re.compile(r"^[>\s*]*(from|sent|to|cc|subject|date|von|gesendet|an|betreff|datum)\s*:\**\s", re.I)
+_FIRST_FIELDS = ("from", "von")
+_SUBJECTS = ("subject", "betreff")
 _QUOTED = re.compile(r"^\s*>")
-_SENT_FROM = re.compile(
-    r"^(sent from (my|outlook|yahoo|mail|proton)|get outlook for|gesendet von|von meinem .{2,30} gesendet|"
-    r"envoyé de mon|enviado desde mi|diese nachricht wurde von meinem)\b.{0,80}$",
-    re.I,
+_RULER = re.compile(r"^\s*[-_=*]{3,}\s*$")
+_ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,7});")
+_RULES = (
+    ('messages without "sent from my phone"', without_device_line),
+    ("messages without a legal notice", without_legal_notice),
+    (TAKEN["signature"], without_signature),
 )
-_GOODBYE = re.compile(
-    r"^(best|best wishes|all the best|(kind|best|warm|many)( \w+)? regards|regards|cheers|sincerely|"
-    r"yours (sincerely|truly|faithfully)|many thanks|thanks|thank you|thx|mit freundlichen grüßen|"
-    r"(viele|beste|liebe|freundliche) grüße|mfg|lg|vg|cordialement|saludos)\s*[,.!]?$",
-    re.I,
-)
-_CONFIDENTIAL = re.compile(
-    r"^\W*(this (e-?mail|message)( \w+){0,6} (is|are|may be|contains?) .{0,60}(confidential|intended|"
-    r"privileged)|confidentiality notice|disclaimer:|diese e-mail enthält vertrauliche)",
-    re.I,
-)
-_SIGNATURE_LINES = 8  # a name, a title, a company, an address, numbers and links
 
 
-def clean_body(body: str, *, html: bool | None = None) -> str:
+def clean_body(body: str, *, html: bool | None = None, taken: set[str] | None = None) -> str:
     """What the author wrote.
 
     Args:
         body: HTML or text.
         html: which of the two; None looks for tags.
+        taken: to which the rules that took something are added, in words for people.
     Returns:
         The text; empty where all of it was quoted or automatic.
     """
-    is_html = looks_like_html(body) if html is None else html
-    text = html_to_text(body) if is_html else body.replace("\r\n", "\n").replace("\r", "\n")
-    lines = [line.rstrip() for line in text.split("\n")]
-    lines = _without_signature(_without_quotes(lines))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    taken = set() if taken is None else taken
+    if looks_like_html(body) if html is None else html:
+        text = html_to_text(body, taken)
+    else:
+        text = body.replace("\r\n", "\n").replace("\r", "\n")
+        text = text if html is False else _ENTITY.sub(lambda found: unescape(found[0]), text)
+    given = text.split("\n")
+    lines = _without_quotes(given)
+    if len(lines) < len(given):
+        taken.add(TAKEN["quote"])
+    for name, rule in _RULES:
+        left = rule(lines)
+        if len(left) < len(lines):
+            taken.add(name)
+        lines = left
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in lines)).strip()
 
 
 def _without_quotes(lines: list[str]) -> list[str]:
@@ -75,6 +81,8 @@ def _without_quotes(lines: list[str]) -> list[str]:
             rest = lines[place + 1 :]
             if any(one.strip() and not _QUOTED.match(one) for one in rest) and _is_inline(rest):
                 continue
+            while kept and _RULER.match(kept[-1]):
+                kept.pop()
             break
         if not _QUOTED.match(line):
             kept.append(line)
@@ -82,33 +90,37 @@ def _without_quotes(lines: list[str]) -> list[str]:
 
 
 def _starts_quote(lines: list[str], place: int) -> bool:
-    line = lines[place]
-    if _QUOTE_HEAD.match(line):
+    line, rest = lines[place].rstrip(), lines[place + 1 :]
+    if _FORWARDED.match(line) or _starts_header(lines, place):
         return True
-    joined = f"{line.strip()} {lines[place + 1].strip()}" if place + 1 < len(lines) else line
-    if len(line) > 20 and _QUOTE_HEAD.match(joined) and not _QUOTE_HEAD.match(lines[place + 1]):
-        return True
-    fields = [one for one in lines[place : place + 4] if _FIELD.match(one)]
-    return bool(_FIELD.match(line)) and len(fields) >= 3
+    if _WROTE.match(line):
+        return _is_of_mail(line, rest)
+    if len(line) <= 20 or not rest or _WROTE.match(rest[0]):
+        return False
+    joined = f"{line.strip()} {rest[0].strip()}"  # one line that was broken into two
+    return bool(_WROTE.match(joined)) and _is_of_mail(joined, rest[1:])
+
+
+def _is_of_mail(line: str, rest: list[str]) -> bool:
+    """Whether a mail program wrote "On ... wrote:", with an address, a time, or quotes or nothing behind."""
+    return bool(_ADDRESS_OR_TIME.search(line)) or _is_inline(rest) or not any(one.strip() for one in rest)
+
+
+def _starts_header(lines: list[str], place: int) -> bool:
+    """Whether fields of a mail's header begin here: From with an address, or with Subject and two more."""
+    block = []
+    for line in lines[place : place + 6]:
+        field = _FIELD.match(line)
+        if not field:
+            break
+        block.append(field[1].lower())
+    if len(block) < 3 or block[0] not in _FIRST_FIELDS:
+        return False
+    has_address = any("@" in line for line in lines[place : place + len(block)])
+    return has_address or (len(block) >= 4 and any(one in _SUBJECTS for one in block))
 
 
 def _is_inline(rest: list[str]) -> bool:
     """Whether the author answers between the quoted lines: the next text line is marked with ">"."""
     first = next((line for line in rest if line.strip()), "")
     return bool(_QUOTED.match(first))
-
-
-def _without_signature(lines: list[str]) -> list[str]:
-    for place, line in enumerate(lines):
-        stripped = line.strip()
-        if stripped in ("--", "—", "__") or _SENT_FROM.match(stripped) or _CONFIDENTIAL.match(stripped):
-            return _without_signature(lines[:place])
-        after = [one for one in lines[place + 1 :] if one.strip()]
-        if place and _GOODBYE.match(stripped) and 0 < len(after) <= _SIGNATURE_LINES and _short(after):
-            return lines[:place]
-    return lines
-
-
-def _short(lines: list[str]) -> bool:
-    """Lines of a name card, none of them a sentence or a question."""
-    return all(len(line.strip()) <= 60 and not re.search(r"[?!]\s*$|\w\.\s+\w", line) for line in lines)

@@ -33,19 +33,48 @@ _BLOCKS = (
     *("form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol", "p", "pre", "section"),
     *("table", "tr", "ul"),
 )
-_LOOKS_LIKE_HTML = re.compile(r"<(?:/?[a-z][a-z0-9]*)(?:\s[^<>]*)?/?>|&(?:nbsp|amp|lt|gt|quot|#\d+);", re.I)
+_INLINE = (
+    *(
+        "a",
+        "b",
+        "body",
+        "br",
+        "code",
+        "em",
+        "font",
+        "head",
+        "html",
+        "i",
+        "img",
+        "li",
+        "script",
+        "small",
+        "span",
+    ),
+    *("strong", "style", "sub", "sup", "tbody", "td", "th", "thead", "u", "meta", "title", "s", "del", "big"),
+)
+_LOOKS_LIKE_HTML = re.compile(rf"<!doctype|</?(?:{'|'.join((*_BLOCKS, *_INLINE))})(?:\s[^<>]*)?/?>", re.I)
+TAKEN = {
+    "quote": "messages without the mail they quote",
+    "signature": "messages without their signature",
+    "hidden": "messages without hidden text",
+}
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|pt)?\s*(?:;|$)", re.I
 )
 
 
 def looks_like_html(text: str) -> bool:
-    """Whether a text of unknown kind holds tags or entities."""
+    """Whether a text of unknown kind holds tags; `<my name>` is none."""
     return bool(_LOOKS_LIKE_HTML.search(text))
 
 
-def html_to_text(html: str) -> str:
+def html_to_text(html: str, taken: set[str] | None = None) -> str:
     """Plain text with its paragraphs and list points; a link keeps its words, and its address if they differ.
+
+    Args:
+        html: a body.
+        taken: to which is added, in words for people, what was left out of the text.
 
     Raises:
         MissingExtraError: beautifulsoup4 is not installed.
@@ -57,7 +86,7 @@ def html_to_text(html: str) -> str:
             "reading HTML bodies needs beautifulsoup4: pip install 'stateset-rl[data]'"
         ) from error
     soup = BeautifulSoup(html, "html.parser")
-    _drop_unread(soup)
+    _drop_unread(soup, set() if taken is None else taken)
     lines: list[str] = []
     _write(soup, lines, pre=False)
     text = "".join(lines).replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "")
@@ -65,20 +94,29 @@ def html_to_text(html: str) -> str:
     return unescape(re.sub(r"\n{3,}", "\n\n", text)).strip()
 
 
-def _drop_unread(soup: BeautifulSoup) -> None:
-    for tag in soup.select(", ".join((*_DROPPED, _QUOTES, _SIGNATURES))):
-        tag.decompose()
-    for tag in soup.select("[style]"):
-        if not tag.decomposed and _HIDDEN.search(str(tag.get("style", ""))):
-            tag.decompose()
-    for tag in soup.select(_FORWARDED):  # the quoted mail stands behind its header, not in it
-        for later in list(tag.find_next_siblings()):
-            later.decompose()
-        tag.decompose()
+def _drop_unread(soup: BeautifulSoup, taken: set[str]) -> None:
     from bs4 import Comment
 
+    for tag in soup.select(", ".join(_DROPPED)):
+        tag.decompose()
     for comment in soup.find_all(string=lambda found: isinstance(found, Comment)):
         comment.extract()
+    for name, selector in (("quote", _QUOTES), ("signature", _SIGNATURES)):
+        for tag in soup.select(selector):
+            _drop(tag, taken, TAKEN[name])
+    for tag in soup.select("[style]"):
+        if not tag.decomposed and _HIDDEN.search(str(tag.get("style", ""))):
+            _drop(tag, taken, TAKEN["hidden"])
+    for tag in soup.select(_FORWARDED):  # the quoted mail stands behind its header, not in it
+        for later in list(tag.next_siblings):
+            later.extract()
+        _drop(tag, taken, TAKEN["quote"])
+
+
+def _drop(tag: Tag, taken: set[str], name: str) -> None:
+    if not tag.decomposed:
+        taken |= {name} if tag.get_text(strip=True) else set()
+        tag.decompose()
 
 
 def _write(tag: Tag, lines: list[str], *, pre: bool) -> None:

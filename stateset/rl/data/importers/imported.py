@@ -43,8 +43,10 @@ def said(
     body: str, *, html: bool | None, author: Author, time: str, subject: str, counts: Counter[str]
 ) -> ThreadMessage | None:
     """A public message in its author's own words; None where nobody wrote it, counted."""
-    text = clean_body(body, html=html)
+    taken: set[str] = set()
+    text = clean_body(body, html=html, taken=taken)
     counts["messages"] += 1
+    counts.update(sorted(taken))
     if not text:
         counts["messages without words of their own"] += 1
     elif is_merge_notice(text):

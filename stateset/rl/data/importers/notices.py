@@ -12,12 +12,23 @@ _MERGED = re.compile(
     re.I | re.S,
 )
 _AUTOMATIC = re.compile(
-    r"^\s*(\[?(auto(matic|mated)?[- ]?(reply|response|message)|out of (the )?office|"
-    r"abwesenheits(notiz|assistent)|automatische antwort|réponse automatique)\b"
-    r"|(mail )?delivery (status notification|has failed|failure)|undeliverable:|undelivered mail"
-    r"|this is an automat(ed|ic) (reply|response|message|e-?mail)"
-    r"|i am (currently )?(out of (the )?office|on (annual |parental )?leave|on vacation|on holiday)\b"
+    r"^\s*(\[?(auto(matic|mated)?[- ]?(reply|response|message)|out of (the )?office( (reply|message))?|"
+    r"abwesenheits(notiz|assistent)|automatische antwort|réponse automatique)\s*([:\]!.]|$)"
+    r"|mail delivery (failed|failure|sub\s?system)|delivery status notification"
+    r"|delivery has failed to these recipients|undeliverable:|undelivered mail returned"
+    r"|this is an automat(ed|ic) (reply|response|message|e-?mail)\b)",
+    re.I | re.M,
+)
+_AWAY = re.compile(
+    r"^\s*((hello|hi|dear \w+|thank you for your (e-?mail|message))[,.!]?\s+)?"
+    r"(i am (currently )?(out of (the )?office|on (annual |parental )?leave|on vacation|on holiday)\b"
     r"|ich bin (derzeit |zur zeit |aktuell )?(nicht im (büro|haus)|abwesend|im urlaub)\b)",
+    re.I,
+)
+_WHILE_AWAY = re.compile(
+    r"(limited|no) access|(will|shall) (then )?(answer|reply|respond|read|get back|be back and)"
+    r"|urgent|in my absence|(when|as soon as|once) i (am back|return)|upon my return"
+    r"|dringend|vertretung|(werde|melde) .{0,60}(antworten|beantworten|zurück|melden)|wende",
     re.I,
 )
 _RECEIVED = re.compile(
@@ -39,5 +50,7 @@ def is_merge_notice(text: str) -> bool:
 def is_automatic(text: str, subject: str = "") -> bool:
     """Whether a mail program or a trigger wrote it: away, not delivered, "we have received your request"."""
     if _AUTOMATIC.match(text) or _AUTOMATIC.match(subject):
+        return True
+    if _AWAY.match(text) and _WHILE_AWAY.search(text) and "?" not in text:
         return True
     return len(text) <= _LONGEST and bool(_RECEIVED.search(text)) and bool(_NO_REPLY.search(text))
