@@ -74,6 +74,64 @@ def test_tolerances_and_units() -> None:
         Numeric(relative=float("nan"))
 
 
+def test_a_tolerance_is_a_share_of_the_right_number() -> None:
+    assert judge(Numeric(relative=0.1), "110", "100")
+    assert judge(Numeric(relative=0.1), "90", "100")
+    assert not judge(Numeric(relative=0.1), "111", "100"), "though 100 is within a tenth of 111"
+    assert not judge(Numeric(relative=1.0), "1000000000", "100")
+    assert judge(Numeric(relative=0.1, absolute=20), "120", "100"), "the larger tolerance"
+
+
+@pytest.mark.parametrize("right", ["12345678901234567890", "9007199254740992", "0.1", "1e300"])
+def test_numbers_are_compared_digit_for_digit(right: str) -> None:
+    digits, e, exponent = right.partition("e")
+    assert judge(Numeric(), right, right)
+    assert not judge(Numeric(), f"{digits}1", right)
+    assert not judge(Numeric(), f"{digits[:-1]}{int(digits[-1]) + 1}{e}{exponent}", right)
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "1e-999999999", "9" * 10_000, "0." + "1" * 10_000])
+def test_a_number_of_any_size_costs_nothing(number: str) -> None:
+    assert not judge(Numeric(relative=0.5), number, "1")
+    with pytest.raises(DataError, match="has no number"):
+        judge(Numeric(), "1", number)
+
+
+@pytest.mark.parametrize("answer", ["-$5", "$-5", "\u2212\u20ac5", "**-$5**", "It is -$5.00."])
+def test_a_sign_before_a_currency_counts(answer: str) -> None:
+    assert judge(Numeric(), answer, "-5")
+    assert not judge(Numeric(), answer, "5")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("$40", True), ("40 $", True), ("I refunded $40 yesterday.", True), ("$ 40", True), ("USD 40", True),
+        ("\u20ac40", False), ("40 \u20ac", False), ("\u00a540", False), ("40", False), ("-$40", False),
+        ("**$40**", True), ("$**40**", True), ("5 \u20ac 40 $", True), ("5 $ 40 \u20ac", False),
+        ("US$40", True), ("\u20ac44.444", False), ("3 $40", True), ("\u20ac36", True),
+    ],
+)  # fmt: skip
+def test_a_unit_may_stand_in_front(answer: str, expected: bool) -> None:
+    money = Numeric(units={"\u20ac": 1, "$": 0.9, "USD": 0.9})
+    assert judge(money, answer, "$40") is expected
+
+
+@pytest.mark.parametrize("answer", ["**5** km", "5  km", "5\u00a0km", "`5` km", "5 **km**", "_5 km_"])
+def test_a_unit_may_stand_apart(answer: str) -> None:
+    assert judge(Numeric(units={"m": 1, "km": 1000}), answer, "5000 m")
+    assert not judge(Numeric(units={"m": 1, "km": 1000}), answer, "5 m")
+
+
+def test_a_number_at_the_end_of_its_line_has_no_unit() -> None:
+    assert judge(Numeric(units={"m": 1}), "It is 5\nThank you", "5")
+
+
+def test_a_factor_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a factor that is no number"):
+        Numeric(units={"m": float("inf")})
+
+
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
@@ -99,6 +157,35 @@ def test_json_schemas() -> None:
         judge(JsonSchema(), "{}")
     with pytest.raises(DataError, match="is no JSON"):
         judge(JsonSchema(SCHEMA), '{"n": 3}', "three")
+
+
+NESTED = {"$ref": "#/$defs/n", "$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"multipleOf": 0.5}, "1e999"),
+        ({"multipleOf": 0.5}, "1" * 400),
+        ({"items": {"uniqueItems": True}}, "[" * 900 + "]" * 900),
+        (NESTED, "[" * 400 + "]" * 400),
+    ],
+)
+def test_json_that_cannot_be_checked_is_wrong_and_no_error(schema: dict[str, Any], answer: str) -> None:
+    assert not judge(JsonSchema(schema), answer, "3")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "expected"),
+    [
+        ("10", "10.0", True), ("[1.0]", "[1]", True), ("1", "true", False), ("[0]", "[false]", False),
+        ("true", "true", True), ('"1"', "1", False), ("null", "0", False), ("[1, 2]", "[1]", False),
+        ('{"a": {"b": 2.0}}', {"a": {"b": 2}}, True), ('{"a": 1}', {"a": True}, False), ("[1]", [1], True),
+        ('{"a": 1}', '{"a": 1, "b": 1}', False), ('{"a": 1, "b": 1}', '{"a": 1}', False),
+    ],
+)  # fmt: skip
+def test_json_is_compared_by_value(answer: str, right: Any, expected: bool) -> None:
+    assert judge(JsonSchema({}), answer, right) is expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
@@ -130,6 +217,27 @@ def test_words() -> None:
         judge(Contains(), "yes")
     with pytest.raises(DataError, match="give a list"):
         judge(Contains(), "yes", required="yes")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "ref\u200bund", "re\u00adfund", "\uff52efund", "re\ufe0ffund", "re\u034ffund", "REFUND",
+        "\U0001d42b\U0001d41e\U0001d41f\U0001d42e\U0001d427\U0001d41d", "I can\u2019t", "I can\u02bct",
+        "I can\u00b4t", "I can\u200b't", "a follow\u2011up",
+    ],
+)  # fmt: skip
+def test_typography_hides_no_word(answer: str) -> None:
+    assert not judge(Contains(forbidden=["refund", "can't", "follow-up"]), answer)
+    assert judge(Contains(required=["plainly"], forbidden=["refunds"]), f"{answer} plainly")
+
+
+def test_typography_is_nobody_s_mistake() -> None:
+    for answer in ("cafe\u0301", "CAFE\u0301", "caf\u200be\u0301", "cafe\u200b\u0301"):
+        assert judge(Contains(required=["caf\u00e9"]), answer)
+    assert judge(Contains(required=["can\u2019t"]), "I can't")
+    with pytest.raises(DataError, match="give a list"):
+        judge(Contains(required=["\u200b"]), "yes")
 
 
 def tasks(*answers: Any) -> list[Task]:

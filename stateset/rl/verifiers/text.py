@@ -11,19 +11,22 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NoReturn
 
 from stateset.rl.errors import ConfigError, DataError, MissingExtraError
+from stateset.rl.verifiers.quantities import Quantities
 from stateset.rl.verifiers.sandbox.executor import Request
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 from stateset.rl.verifiers.verifier import Verifier
 
-_NUMBER = re.compile(
-    r"(?:(?<!\d)[-+\u2212])?(?:(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_TYPED = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032\u00b4\u0060\uff07", "'")
+    | dict.fromkeys("\u2010\u2011", "-")
 )
-_UNIT = re.compile(
-    r"\s?((?:[%\u00b0\u20ac$\u00a3]|[^\W\d_])+(?:\d|[\u00b2\u00b3]|[/^*\u00b7][\w^]+)*)"
-)  # km, km/h, m2
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
 _SEARCH = "import re\ndef f(pattern, text, whole):\n    find = re.fullmatch if whole else re.search\n" \
     "    return find(pattern, text) is not None\n"  # fmt: skip
 
@@ -53,8 +56,9 @@ class Numeric(Verifier):
 
         Numeric(relative=0.01, units={"m": 1, "km": 1000})
 
-    Commas between thousands are understood. With `units`, a number must have one of them on both sides, or on
-    neither; without, what stands behind a number is ignored.
+    Commas between thousands, a sign before or behind a currency and Markdown are understood; values are
+    compared exactly, digit for digit. With `units`, a number must have one of them on both sides, or on
+    neither, behind it or in front; without, they are ignored.
 
     Args:
         relative: tolerance as a share of the right number.
@@ -68,31 +72,27 @@ class Numeric(Verifier):
         if not (math.isfinite(relative) and math.isfinite(absolute) and min(relative, absolute) >= 0):
             raise ConfigError(f"the tolerances {relative} and {absolute} are no numbers from 0 on")
         self.relative, self.absolute, self.units = relative, absolute, dict(units or {})
+        try:
+            self._read = Quantities(self.units)
+        except ValueError as error:
+            raise ConfigError(f"the units {units} have a factor that is no number: {error}") from error
 
     def __call__(self, question: str, answer: str, context: Mapping[str, Any]) -> bool:
         """Compare the last numbers of both."""
-        right = self._last(_right(context))
+        right = self._read.last(_right(context))
         if right is None:
             raise DataError(f"the right answer {_right(context)!r} has no number, or a unit that is unknown")
-        found = self._last(answer)
+        found = self._read.last(answer)
         if found is None or (found[1] is None) != (right[1] is None):
             return False
-        return math.isclose(found[0], right[0], rel_tol=self.relative, abs_tol=self.absolute)
-
-    def _last(self, text: str) -> tuple[float, str | None] | None:
-        """The last number in the base unit, and its unit; None: there is none, or its unit is unknown."""
-        numbers = list(_NUMBER.finditer(text))
-        if not numbers:
-            return None
-        value = float(numbers[-1][0].replace(",", "").replace("\u2212", "-"))
-        unit = _UNIT.match(text, numbers[-1].end())
-        if not self.units or unit is None:
-            return value, None
-        return (value * self.units[unit[1]], unit[1]) if unit[1] in self.units else None
+        absolute, relative = (Fraction(str(tolerance)) for tolerance in (self.absolute, self.relative))
+        return abs(found[0] - right[0]) <= max(absolute, relative * abs(right[0]))
 
 
 class JsonSchema(Verifier):
     """The answer is JSON that fits a schema, and equals the right answer where there is one.
+
+    The right answer is a value or its text; `10` equals `10.0`, and the order of keys is free.
 
     Needs the extra `[verifiers]`.
 
@@ -120,17 +120,32 @@ class JsonSchema(Verifier):
             return False
         try:
             jsonschema.validate(found, schema)
-        except jsonschema.ValidationError:
+            return "answer" not in context or _alike(found, _json(context["answer"]))
+        except (jsonschema.ValidationError, ArithmeticError, RecursionError):  # 1e999, [[[[...
             return False
         except jsonschema.SchemaError as error:
             raise DataError(f"the schema is wrong: {error.message}") from error
-        if "answer" not in context:
-            return True
-        try:
-            right = json.loads(context["answer"])
-        except ValueError as error:
-            raise DataError(f"the right answer {context['answer']!r} is no JSON") from error
-        return json.dumps(found, sort_keys=True) == json.dumps(right, sort_keys=True)
+
+
+def _json(right: Any) -> Any:
+    """The right answer as a value, which a row may hold as one."""
+    try:
+        return json.loads(right, parse_constant=_no_json) if isinstance(right, str) else right
+    except ValueError as error:
+        raise DataError(f"the right answer {right!r} is no JSON") from error
+
+
+def _alike(found: Any, right: Any) -> bool:
+    """Whether two values of JSON are equal, numbers by value; True is no 1."""
+    if isinstance(right, Mapping):
+        return (
+            isinstance(found, dict)
+            and found.keys() == right.keys()
+            and all(_alike(found[key], value) for key, value in right.items())
+        )
+    if isinstance(right, list | tuple):
+        return isinstance(found, list) and len(found) == len(right) and all(map(_alike, found, right))
+    return isinstance(found, bool) is isinstance(right, bool) and bool(found == right)
 
 
 class Pattern(Verifier):
@@ -177,6 +192,9 @@ def _pattern(pattern: str, anywhere: bool, timeout_seconds: float) -> Pattern:
 class Contains(Verifier):
     """The answer has all of some words or phrases and none of others, in either case, as whole words.
 
+    Typography aside: composed and full-width letters, curly apostrophes, other hyphens and what is invisible
+    are as if typed plainly. Letters of another alphabet that look the same are others.
+
     A denial has the words that it denies: "no refund" contains "refund". What a text *says* is for verifiers
     that know its subject.
 
@@ -205,14 +223,20 @@ class Contains(Verifier):
     @staticmethod
     def _words(name: str, given: Sequence[str] | None, context: Mapping[str, Any]) -> Sequence[str]:
         words = (context.get(name) or ()) if given is None else given
-        if isinstance(words, str) or not all(isinstance(word, str) and word.strip() for word in words):
+        if isinstance(words, str) or not all(isinstance(word, str) and _plain(word) for word in words):
             raise DataError(f"`{name}` is {words!r}: give a list of words or phrases")
         return list(words)
 
 
 def _holds(text: str, word: str) -> bool:
-    plain, wanted = (" ".join(part.casefold().split()) for part in (text, word))
-    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", plain) is not None
+    return re.search(rf"(?<!\w){re.escape(_plain(word))}(?!\w)", _plain(text)) is not None
+
+
+def _plain(text: str) -> str:
+    """In lower case, blanks single, without typography."""
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    typed = unicodedata.normalize("NFKC", _UNSEEN.sub("", visible).translate(_TYPED))
+    return " ".join(typed.casefold().split())
 
 
 def _no_json(name: str) -> NoReturn:
