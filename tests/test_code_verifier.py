@@ -13,7 +13,7 @@ import pytest
 from stateset.rl.errors import ConfigError, DataError, SandboxError
 from stateset.rl.verifiers.code import CodeVerifier
 from stateset.rl.verifiers.code_blocks import program
-from stateset.rl.verifiers.sandbox import probes
+from stateset.rl.verifiers.sandbox import probes, unsafe
 from stateset.rl.verifiers.sandbox.executor import Outcome, Request
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
 
@@ -200,6 +200,17 @@ def test_ci_really_has_the_tier() -> None:
     probes.self_test(made)
     made.close()
     assert made.tier.startswith("linux")
+
+
+def test_without_a_sandbox_each_process_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unsafe, "used", set())
+    verify = CodeVerifier(sandbox="unsafe-local", timeout_seconds=10.0)
+    assert verify("", RIGHT, ROW)
+    assert verify("", RIGHT, ROW)
+    said = capsys.readouterr().err
+    assert said.count("runs without a sandbox (unsafe-local: a plain process with every right") == 1
 
 
 def test_without_a_sandbox_only_by_name() -> None:

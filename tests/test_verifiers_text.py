@@ -259,6 +259,9 @@ def test_what_a_verifier_raises_is_a_misjudgement_with_its_message() -> None:
     found = validate_verifier(JsonSchema(SCHEMA), tasks(json.dumps({"n": 1}), "three"))
     [bad] = [bad for bad in found.misjudged if bad.error and bad.kind == "accepted: another row's answer"]
     assert "'three' is no JSON" in bad.error
+    found = validate_verifier(lambda question, answer: int(answer) >= 0, tasks("1"))
+    errors = {bad.kind: bad.error for bad in found.misjudged}
+    assert errors["accepted: an empty answer"].startswith("ValueError: invalid literal")
     with pytest.raises(DataError, match="no row has an `answer`"):
         validate_verifier(Exact(), tasks(None))
 

@@ -32,7 +32,7 @@ class CodeVerifier(Verifier):
         timeout_seconds: of one test.
         memory_bytes: of one test's process.
         tolerance: relative, for floats in a result.
-        sandbox: "linux", or "unsafe-local": no sandbox at all. Each start says so, and the manifest.
+        sandbox: "linux", or "unsafe-local": no sandbox at all. Each process says so, and the manifest.
 
     Raises:
         ConfigError: another name of a sandbox.

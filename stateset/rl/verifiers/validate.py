@@ -69,11 +69,15 @@ def validate_verifier(verifier: Callable[..., Any], tasks: Sequence[Task]) -> Va
             error = ""
             try:
                 judged = verify(task.question, text, context)
-            except StatesetRLError as failure:
-                judged, error = not expected, str(failure)
+            except Exception as failure:  # a verifier may raise anything, and that is what is asked
+                judged, error = not expected, _described(failure)
             if judged != expected:
                 found.append(Misjudged(task_id=task.id, kind=kind, answer=text, error=error))
     return Validation(right=len(known), wrong=wrong, misjudged=tuple(found))
+
+
+def _described(failure: Exception) -> str:
+    return str(failure) if isinstance(failure, StatesetRLError) else f"{type(failure).__name__}: {failure}"
 
 
 def planted(task: Task, others: Iterable[Task]) -> Iterator[tuple[str, str]]:

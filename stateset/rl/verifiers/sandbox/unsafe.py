@@ -1,7 +1,7 @@
 """No sandbox: the model's code in a plain process, for machines that have none and users who insist.
 
 It may read, write, send and delete whatever its user may, and it may forge its result. Nobody gets it without
-naming it, every start says so, and the run's manifest keeps it.
+naming it, every process says so at its first case, and the run's manifest keeps it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class UnsafeLocal:
             "source": request.source, "entry": request.entry, "stdin": request.stdin,
             "args": [tagged(argument) for argument in request.args], "output_bytes": self.output_bytes,
         }  # fmt: skip
+        if self.tier not in used:
+            sys.stderr.write(f"Code of the model runs without a sandbox ({self.tier}).\n")
         used.add(self.tier)
         begin = time.monotonic()
         try:
