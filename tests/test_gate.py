@@ -70,7 +70,7 @@ def test_the_ends_of_intervals_count_not_the_estimates() -> None:
     assert "not shown to be exceeded" in verdict.reasons[0]
     same = record(BETTER[0], BETTER[0])
     assert not judge(same, Criteria())  # a gain of 0 that is certain is still no gain
-    assert judge(same, Criteria(gains={}, margins={"success": 0.01}))
+    assert judge(same, Criteria(gains={}, margins={"success": 0.03}))
     worse = record(BETTER[1], BETTER[0])
     assert not judge(worse, Criteria(gains={}, margins={"success": 0.2}))
     assert judge(worse, Criteria(gains={}, margins={"success": 0.4}))
@@ -90,11 +90,11 @@ def test_a_judge_sees_a_loss_smaller_than_it_is() -> None:
 
 
 def test_every_criterion_must_pass() -> None:
-    strict = Criteria(gains={"success": 0.0}, margins={"quality": 0.01}, rates={"pii": 0.02})
+    strict = Criteria(gains={"success": 0.0}, margins={"quality": 0.03}, rates={"pii": 0.02})
     verdict = judge(record(*BETTER), strict)
     assert not verdict
     [reason] = verdict.reasons
-    assert "none was seen, which takes 149 rows" in reason  # 120 rows show 2.5 %
+    assert "none was seen, which takes 149 clusters" in reason  # 120 rows show 2.5 %
     assert judge(record(*BETTER), strict.model_copy(update={"rates": {"pii": 0.03}}))
     assert verdict.checks[2].bound == pytest.approx(rate_ceiling([0] * 120, alpha=0.05))
 
@@ -113,19 +113,12 @@ def test_a_slice_that_fell_is_seen_under_a_gain_of_the_whole() -> None:
     assert judge(record(before, after), Criteria(slices={"situation": 0.25}))
 
 
-def test_a_slice_of_one_cluster_shows_nothing() -> None:
-    clusters = [0 if i % 2 else i for i in range(120)]
-    found = judge(record(*BETTER, clusters), Criteria(slices={"situation": 0.5}))
-    assert "60 rows of one cluster show nothing" in " ".join(found.reasons)
-    assert judge(record(*BETTER, clusters), Criteria(slices={"situation": None})).checks
-
-
 @pytest.mark.parametrize(
     ("more", "criteria", "reason"),
     [
-        ({"seconds": Seconds(before=(1.0,) * 9, after=(2.5,) * 9)}, {"most_seconds": 2.0},
+        ({"seconds": Seconds(before=(1.0,) * 20, after=(2.5,) * 20)}, {"most_seconds": 2.0},
          "2.500 as measured; the limit is 2"),
-        ({"seconds": Seconds(before=(1.0,) * 9, after=(2.5,) * 9)}, {"most_slowdown": 1.5}, "slowdown"),
+        ({"seconds": Seconds(before=(1.0,) * 20, after=(2.5,) * 20)}, {"most_slowdown": 1.5}, "slowdown"),
         ({}, {"most_seconds": 2.0}, "not measured"),
         (
             {"probes": {"sum": (True, False), "list": (False, False)}},
@@ -145,7 +138,8 @@ def test_latency_probes_and_secrets(more: dict[str, Any], criteria: dict[str, An
 
 def test_what_is_kept_passes() -> None:
     more = {
-        "seconds": Seconds(before=(1.0,), after=(1.1,)), "probes": {"sum": (True, True)}, "secrets": 3,
+        "seconds": Seconds(before=(1.0,) * 20, after=(1.1,) * 20),
+        "probes": {"sum": (True, True)}, "secrets": 3,
     }  # fmt: skip
     assert judge(record(*BETTER, **more), Criteria(most_seconds=2.0, most_slowdown=1.2, most_forgotten=0))
 
@@ -203,7 +197,7 @@ def test_criteria_name_what_there_is() -> None:
 def test_the_example_file_is_read(write: Callable[..., Path]) -> None:
     found = load_criteria(ROOT / "examples" / "criteria.yaml")
     assert found.gains == {"success": 0.0}
-    assert found.slices == {"situation": None}
+    assert found.slices == {"difficulty": 0.15}
     assert load_criteria(write("margins:\n  quality: 0.02\ngains:\n")) == Criteria(
         gains={}, margins={"quality": 0.02}
     )
@@ -257,7 +251,7 @@ def share_passed(effect: float, criteria: Criteria, seed: int) -> float:
     return passed / RUNS
 
 
-WHOLE = Criteria(margins={"quality": 0.01}, slices={"situation": None}, rates={"pii": 0.05})
+WHOLE = Criteria(margins={"quality": 0.05}, slices={"situation": None}, rates={"pii": 0.05})
 
 
 @pytest.mark.slow

@@ -14,11 +14,11 @@ from stateset.rl.evaluation.at_k import pass_all_k, pass_at_k
 from stateset.rl.evaluation.judge_correction import JudgeErrors, correct_difference, correct_rate
 from stateset.rl.evaluation.paired import (
     Tally,
+    clusters_for_rate,
     exact_mcnemar,
     exchange_test,
     holm,
     rate_ceiling,
-    rows_for_rate,
     smallest_effect,
     tally,
 )
@@ -162,11 +162,11 @@ def test_a_rate_that_was_never_seen_is_bounded_all_the_same() -> None:
     assert rate_ceiling([0] * 200, alpha=0.05) == pytest.approx(0.014867039231272)
     assert rate_ceiling([0] * 200, alpha=0.05) == pytest.approx(1 - 0.05 ** (1 / 200))
     assert rate_ceiling([1] * 5, alpha=0.05) == 1.0
-    # 3 of 50 independent rows are worth 49: the same as 2.94 of 49
-    assert rate_ceiling([1] * 3 + [0] * 47, alpha=0.05) == pytest.approx(
-        stats.beta.ppf(0.95, 3.94, 46.06), rel=1e-6
+    # 10 of 50 independent rows are worth 49: the same as 9.8 of 49
+    assert rate_ceiling([1] * 10 + [0] * 40, alpha=0.05) == pytest.approx(
+        stats.beta.ppf(0.95, 10.8, 39.2), rel=1e-6
     )
-    assert rows_for_rate(0.02, alpha=0.05) == 149  # 0.98^149 = 0.0493, 0.98^148 = 0.0503
+    assert clusters_for_rate(0.02, alpha=0.05) == 149  # 0.98^149 = 0.0493, 0.98^148 = 0.0503
 
 
 def test_events_of_one_cluster_bound_a_rate_less_sharply() -> None:
@@ -237,7 +237,7 @@ def test_a_corrected_rate_covers_the_truth() -> None:
         (lambda: pass_at_k(1, 3, 4), ConfigError, "k is 4 with 3 answers"),
         (lambda: pass_all_k(4, 3, 1), ConfigError, "4 of 3 answers"),
         (lambda: tally([1], [1, 2]), DataError, "same rows"),
-        (lambda: rate_ceiling([0.5, 1], alpha=0.05), DataError, "yes and no"),
+        (lambda: rate_ceiling([1.5, 1], alpha=0.05), DataError, "yes and no"),
     ],
 )  # fmt: skip
 def test_what_has_no_answer_is_refused(call, kind, message) -> None:

@@ -103,7 +103,7 @@ def test_the_seed_decides_and_chunks_do_not(monkeypatch: pytest.MonkeyPatch) -> 
     found = mean_interval(values, seed=7)
     assert found == mean_interval(values, seed=7)
     assert found.low != mean_interval(values, seed=8).low
-    monkeypatch.setattr("stateset.rl.evaluation.statistics._DRAWS_AT_ONCE", 1234)
+    monkeypatch.setattr("stateset.rl.evaluation.statistics.DRAWS_AT_ONCE", 1234)
     assert found == mean_interval(values, seed=7)
 
 

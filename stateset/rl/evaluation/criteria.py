@@ -45,11 +45,11 @@ class Criteria(BaseModel):
     slices: dict[str, Margin | None] = Field(
         default={},
         description="Kind of slice -> loss of success that surely is not reached in each of its values; "
-        "null: refused only where a fall is shown (Holm over the values).",
+        "null: refused where a fall is shown (Holm over the values), or no fall could be.",
     )
     rates: dict[str, Rate] = Field(
         default={},
-        description="Metric of 0 and 1, such as policy_violation or pii -> share that is surely not reached.",
+        description="Share of answers, such as policy_violation or pii -> rate that is surely not reached.",
     )
     most_seconds: PositiveFloat | None = Field(
         default=None, description="Most seconds of one answer, of 95 % of them, as measured."

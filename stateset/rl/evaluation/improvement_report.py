@@ -12,10 +12,8 @@ from rich.text import Text
 from stateset.rl.evaluation.improvement import Improvement, SliceChange
 from stateset.rl.evaluation.metrics import HEADLINES
 from stateset.rl.evaluation.record import SIDES, SUCCESS, Record
-from stateset.rl.evaluation.statistics import effective_clusters
+from stateset.rl.evaluation.statistics import FEW_CLUSTERS, effective_clusters
 from stateset.rl.evaluation.tables import Grid, markdown_grid, rich_grid
-
-FEW_CLUSTERS = 50  # below, a 95 % interval covers less often than it says
 
 
 def print_improvement(found: Improvement, console: Console) -> None:

@@ -23,7 +23,8 @@ from scipy import stats
 from stateset.rl.errors import ConfigError, DataError
 
 Array = NDArray[np.float64]
-_DRAWS_AT_ONCE = 1_000_000  # bounds the memory of resampling many rows
+FEW_CLUSTERS = 50  # below, a 95 % interval covers less often than it says
+DRAWS_AT_ONCE = 1_000_000  # bounds the memory of resampling many rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,7 @@ def _resampled_means(sums: Array, sizes: Array, resamples: int, seed: int) -> Ar
     """[resamples], each over as many clusters as there are, drawn with replacement."""
     random, count = np.random.default_rng(seed), len(sums)
     means = []
-    for start in range(0, resamples, step := max(1, _DRAWS_AT_ONCE // count)):
+    for start in range(0, resamples, step := max(1, DRAWS_AT_ONCE // count)):
         drawn = random.integers(count, size=(min(step, resamples - start), count))
         means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     return np.concatenate(means)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from stateset.rl.evaluation.criteria import Criteria
-from stateset.rl.evaluation.judge_correction import corrected_change
-from stateset.rl.evaluation.paired import exchange_test, holm, rate_ceiling, rows_for_rate
+from stateset.rl.evaluation.judge_correction import correct_difference, corrected_change
+from stateset.rl.evaluation.paired import (
+    change_floor,
+    clusters_for_rate,
+    exchange_test,
+    holm,
+    least_p,
+    rate_ceiling,
+)
 from stateset.rl.evaluation.record import SIDES, SUCCESS, Record
 from stateset.rl.evaluation.refusals import refusals
 from stateset.rl.evaluation.statistics import Difference, paired_difference
 
 RESAMPLES = 10_000
+LEAST_MEASURED = 20  # seconds of fewer answers have no 95th percentile but their largest
+_GRADED = {"satisfaction", "quality", "efficiency", "words", "reward"}  # the others are shares of yes and no
+_SHOWN = 3  # names of slices in a reason
 _DIGITS = 9  # the last bits of a sum may differ from one processor to another
 
 
@@ -81,14 +91,14 @@ def judge(
 
 def _gains(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     for metric, least in criteria.gains.items():
-        found = _difference(record, metric, criteria, resamples)
+        found = _difference(record, metric, criteria, resamples, least)
         yield _above(f"gain of {metric}", found, least, "exceeded")
 
 
 def _margins(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     for metric, margin in criteria.margins.items():
-        found = _difference(record, metric, criteria, resamples)
-        yield _above(f"loss of {metric}", found, -margin, "kept")
+        found = _difference(record, metric, criteria, resamples, -margin)
+        yield _kept(f"loss of {metric}", found, margin, None if metric in _GRADED else criteria.alpha)
 
 
 def _slices(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
@@ -99,26 +109,33 @@ def _slices(record: Record, criteria: Criteria, resamples: int) -> Iterator[Chec
             continue
         for value, rows in places.items():
             name = f"loss of {SUCCESS} where {kind} is {value}"
-            if len({record.clusters[row] for row in rows}) < 2:
-                said = f"{name}: {len(rows)} rows of one cluster show nothing; add tickets, or give null"
+            if _num_clusters(record, rows) < 2:
+                said = f"{name}: {len(rows)} rows of one cluster show nothing; add tickets of other templates"
                 yield Check(name=name, estimate=math.nan, bound=None, limit=-margin, passed=False, said=said)
             else:
-                found = _difference(record, SUCCESS, criteria, resamples, rows)
-                yield _above(name, found, -margin, "kept")
+                found = _difference(record, SUCCESS, criteria, resamples, -margin, rows)
+                yield _kept(name, found, margin, criteria.alpha)
 
 
 def _falls(record: Record, kind: str, places: dict[str, list[int]], alpha: float) -> Iterator[Check]:
-    """A slice fails where its fall is shown: the exchange test, one-sided, by Holm over the values."""
-    several = {v: rows for v, rows in places.items() if len({record.clusters[row] for row in rows}) > 1}
+    """A slice fails where its fall is shown: the exchange test, one-sided, by Holm over the values.
+
+    One of so few clusters that no fall could be shown fails, too.
+    """
+    clusters = {value: _num_clusters(record, rows) for value, rows in places.items()}
+    few = [value for value in places if len(places) * least_p(clusters[value]) > alpha]
+    if few:
+        yield _too_few(kind, {value: clusters[value] for value in few}, len(places), alpha)
+    enough = {value: rows for value, rows in places.items() if value not in few}
     before, after = record.column(SUCCESS, "before"), record.column(SUCCESS, "after")
     p_values = [
         exchange_test(
             [before[row] for row in rows], [after[row] for row in rows],
             [record.clusters[row] for row in rows], alternative="less", seed=record.seed,
         )
-        for rows in several.values()
+        for rows in enough.values()
     ]  # fmt: skip
-    for (value, rows), p_value in zip(several.items(), holm(p_values), strict=True):
+    for (value, rows), p_value in zip(enough.items(), holm(p_values), strict=True):
         change = float(np.mean([after[row] - before[row] for row in rows]))
         passed = p_value > alpha
         said = f"{SUCCESS} where {kind} is {value}: {change:+.3f}, p of a fall {p_value:.3f} (Holm)"
@@ -129,30 +146,49 @@ def _falls(record: Record, kind: str, places: dict[str, list[int]], alpha: float
         )  # fmt: skip
 
 
+def _too_few(kind: str, clusters: dict[str, int], num_values: int, alpha: float) -> Check:
+    reachable = min(1.0, num_values * min(map(least_p, clusters.values())))
+    named = ", ".join(f"{value} {count}" for value, count in list(clusters.items())[:_SHOWN])
+    named += f" and {len(clusters) - _SHOWN} more" if len(clusters) > _SHOWN else ""
+    said = (
+        f"no fall by {kind}: {len(clusters)} of its {num_values} values have too few clusters to show one "
+        f"({named}): the least p that they can give is {reachable:.3f} (Holm), above {alpha:g}; give a "
+        "margin such as 0.1, a coarser kind such as difficulty, or add tickets of other templates"
+    )
+    return Check(
+        name=f"no fall by {kind}", estimate=math.nan, bound=reachable, limit=alpha, passed=False, said=said
+    )
+
+
 def _rates(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     for metric, most in criteria.rates.items():
         values = record.column(metric, "after")
         bound, share = rate_ceiling(values, record.clusters, alpha=criteria.alpha), float(np.mean(values))
         said = f"rate of {metric}: {share:.3f}, surely below {bound:.3f}; the limit is {most:g}"
-        needed = rows_for_rate(most, alpha=criteria.alpha)
+        needed = clusters_for_rate(most, alpha=criteria.alpha)
         if share == 0 and bound >= most:
-            said += f": none was seen, which takes {needed} rows to show it"
+            said += f": none was seen, which takes {needed} clusters to show it"
         yield Check(
             name=f"rate of {metric}", estimate=share, bound=bound, limit=most, passed=bound < most, said=said
         )
 
 
 def _latency(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
-    seconds, before = _p95(record.seconds.after), _p95(record.seconds.before)
-    for name, found, limit in (
-        ("seconds of an answer", seconds, criteria.most_seconds),
-        ("slowdown of an answer", seconds / before, criteria.most_slowdown),
+    sides = record.seconds.before, record.seconds.after
+    for name, limit, needed in (
+        ("seconds of an answer", criteria.most_seconds, sides[1:]),
+        ("slowdown of an answer", criteria.most_slowdown, sides),
     ):
-        if limit is not None:
+        if limit is None:
+            continue
+        found, fewest = math.nan, min(map(len, needed))
+        if fewest < LEAST_MEASURED:
+            said = f"{name}: {fewest or 'not'} measured; compare with --latency {LEAST_MEASURED} at least"
+        else:
+            *before, after = (float(np.quantile(seconds, 0.95)) for seconds in needed)
+            found = after / before[0] if before else after
             said = f"{name}, 95 % of them: {found:.3f} as measured; the limit is {limit:g}"
-            if math.isnan(found):
-                said = f"{name}: not measured; compare with --latency N"
-            yield Check(name=name, estimate=found, bound=None, limit=limit, passed=found <= limit, said=said)
+        yield Check(name=name, estimate=found, bound=None, limit=limit, passed=found <= limit, said=said)
 
 
 def _forgotten(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
@@ -186,18 +222,40 @@ _RULES: tuple[Callable[[Record, Criteria, int], Iterator[Check]], ...] = (
 
 
 def _difference(
-    record: Record, metric: str, criteria: Criteria, resamples: int, rows: Sequence[int] | None = None
+    record: Record,
+    metric: str,
+    criteria: Criteria,
+    resamples: int,
+    limit: float,
+    rows: Sequence[int] | None = None,
 ) -> Difference:
-    """With the interval whose lower end is the one-sided bound at `alpha`; a judge's errors are corrected."""
+    """With the interval whose lower end is the one-sided bound at `alpha`; a judge's errors are corrected.
+
+    An interval knows nothing of rare losses that were not seen; where a loss must be small, the bound allows
+    for them in shares of yes and no, and where nothing varied.
+    """
     chosen = range(len(record.rows)) if rows is None else rows
     before, after = ([record.column(metric, side)[row] for row in chosen] for side in SIDES)
-    clusters, confidence = [record.clusters[row] for row in chosen], 1 - 2 * criteria.alpha
-    found = paired_difference(
-        before, after, clusters, confidence=confidence, resamples=resamples, seed=record.seed
-    )
-    if metric != SUCCESS or record.judge_errors is None:
-        return found
-    return corrected_change(found, (before, after, clusters), record.judge_errors, confidence=confidence)
+    values = before, after, [record.clusters[row] for row in chosen]
+    errors, confidence = record.judge_errors if metric == SUCCESS else None, 1 - 2 * criteria.alpha
+    found = paired_difference(*values, confidence=confidence, resamples=resamples, seed=record.seed)
+    floor = found.low
+    if limit < 0 and (metric not in _GRADED or found.low == found.high):
+        floor = change_floor(*values, alpha=criteria.alpha, draws=resamples, seed=record.seed)
+    if errors is not None:
+        found = corrected_change(found, values, errors, confidence=confidence)
+        floor = correct_difference(floor, 0.0, errors, confidence=confidence).low
+    return replace(found, low=min(found.low, floor))
+
+
+def _kept(name: str, found: Difference, margin: float, alpha: float | None) -> Check:
+    """With the clusters that it takes at `alpha`, where there are fewer; None: nobody can say."""
+    check = _above(name, found, -margin, "kept")
+    needed = clusters_for_rate(margin, alpha=alpha) if alpha and 0 < margin < 1 else 0
+    if check.passed or found.num_clusters >= needed:
+        return check
+    more = f": without a gain that takes {needed} clusters, and these are {found.num_clusters}"
+    return replace(check, said=check.said + more)
 
 
 def _above(name: str, found: Difference, limit: float, verb: str) -> Check:
@@ -207,8 +265,8 @@ def _above(name: str, found: Difference, limit: float, verb: str) -> Check:
     return Check(name=name, estimate=found.mean, bound=found.low, limit=limit, passed=passed, said=said)
 
 
-def _p95(seconds: Sequence[float]) -> float:
-    return float(np.quantile(seconds, 0.95)) if seconds else math.nan
+def _num_clusters(record: Record, rows: Sequence[int]) -> int:
+    return len({record.clusters[row] for row in rows})
 
 
 def _rounded(check: Check) -> Check:
