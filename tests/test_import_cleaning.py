@@ -41,6 +41,8 @@ MARK = "This e-mail is confidential and intended only for the addressee. Notify 
         "Disclaimer: I am no expert.\nMy lamp is broken.",
         "What is wrong:\nlamp\n--\nthe chair came without legs\nand the table is scratched",
         "On Monday your driver wrote:\nNobody is at home.\nI was.",
+        "On 2026-05-05 at 09:31 your driver wrote:\nNobody is at home.\nI was.",
+        "Thanks\nJane Roe\nOrder 48213",
         "Sent from my old address last week, and it never came back.",
         "my name is <jane>, and my basket says\nTom and Co",
     ],
@@ -50,6 +52,10 @@ def test_a_text_that_only_looks_quoted_or_signed_stays_whole(body: str, html: bo
     taken: set[str] = set()
     assert clean_body(body, html=html, taken=taken) == body
     assert not taken
+
+
+def test_entities_of_a_text_are_read_and_its_lines_stay() -> None:
+    assert clean_body("Tom &amp; Co\nsee ?a=1&copy=2") == "Tom & Co\nsee ?a=1&copy=2"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +70,7 @@ def test_a_text_that_only_looks_quoted_or_signed_stays_whole(body: str, html: bo
         ("It hums.\n-- \njane, who wants a lamp", "It hums.", "signature"),
         ("Sent from my Samsung Galaxy smartphone\nIt hums.", "It hums.", "sent from my phone"),
         (f"It hums.\n\n{MARK}\n\nAnd it is hot.", "It hums.\n\n\nAnd it is hot.", "legal notice"),
+        ("<p>Hm.</p>\n<p>Tom &amp; Co</p><div class=gmail_quote>old</div>", "Hm.\n\nTom & Co", "quote"),
         ("<p>It hums.</p><div class=gmail_quote>old</div>", "It hums.", "mail they quote"),
         ("It hums.<p id=divRplyFwdMsg>From: Bob</p>old<br>old", "It hums.", "mail they quote"),
         ("<p>It hums.</p><p style='display:none'>old</p>", "It hums.", "hidden text"),
@@ -81,6 +88,7 @@ def test_each_rule_takes_its_own_and_is_counted(body: str, left: str, rule: str)
         ("Out of office: Jane Roe", True),
         ("Automatic reply: I am out of the office until Monday and will read your message then.", True),
         ("I am on vacation until May 5 and will reply when I return.", True),
+        ("I am on holiday; it is urgent that my parcel waits until I am back.", False),
         ("Out of office chairs I ordered, only one came", False),
         ("I am on holiday until May 5, please keep my parcel.", False),
         ("Delivery has failed twice: the driver did not ring.", False),

@@ -27,7 +27,9 @@ _FORWARDED = re.compile(
     r"weitergeleitete nachricht|message d'origine|mensaje original)\s*-{2,}|begin forwarded message:)\s*$",
     re.I,
 )
-_ADDRESS_OR_TIME = re.compile(r"\S@\S|\b\d{1,2}[:h]\d\d\b")
+_ADDRESS = re.compile(r"\S@\S")
+_TIME = re.compile(r"\b\d{1,2}[:h]\d\d\b")
+_BY_NOBODY = re.compile(r"\s[a-z]\S* wrote:\s*$")  # "your driver wrote:" is a sentence
 _FIELD = re.compile(r"^[>\s*]*(from|sent|to|cc|subject|date|von|gesendet|an|betreff|datum)\s*:\**\s", re.I)
 _FIRST_FIELDS = ("from", "von")
 _SUBJECTS = ("subject", "betreff")
@@ -103,7 +105,9 @@ def _starts_quote(lines: list[str], place: int) -> bool:
 
 def _is_of_mail(line: str, rest: list[str]) -> bool:
     """Whether a mail program wrote "On ... wrote:", with an address, a time, or quotes or nothing behind."""
-    return bool(_ADDRESS_OR_TIME.search(line)) or _is_inline(rest) or not any(one.strip() for one in rest)
+    if _ADDRESS.search(line) or _is_inline(rest) or not any(one.strip() for one in rest):
+        return True
+    return bool(_TIME.search(line)) and not _BY_NOBODY.search(line)
 
 
 def _starts_header(lines: list[str], place: int) -> bool:

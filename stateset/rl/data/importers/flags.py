@@ -31,7 +31,7 @@ _SHOWN = 20  # characters of a value in a message: a word such as "email", never
 
 _SAYS_PRIVATE = re.compile(r"private|internal|hidden|confidential|whisper|(agents?|staff|team)only")
 _SAYS_NOTE = re.compile(r"notes?$|^(is|has)note")
-_SAYS_PUBLIC = re.compile(r"public(?!ation|i[sz])|visib|external")
+_SAYS_PUBLIC = re.compile(r"public(?!ation|i[sz])|visib|^(is)?external(comment|note|message|reply)?$")
 _NEGATED = re.compile(r"(not?|non)(private|internal|hidden|confidential|public|visible)")
 _KIND = re.compile(r"(type|kind)$")
 _OF_SOMETHING_ELSE = re.compile(
@@ -198,6 +198,6 @@ def _reading(path: str, value: Any, is_public_flag: bool, public_values: Sequenc
         raise ThreadError(f"`{path}` is missing, so this may be a private note")
     shown = f" ({word!r})" if is_public_flag and len(word) <= _SHOWN and " " not in word else ""
     raise ThreadError(
-        f"`{path}` says neither public nor private{shown}; a value that means public belongs in the mapping "
-        "under `public_values:`"
+        f"`{path}` says neither public nor private{shown}; put words that mean public under `public_values:` "
+        "in a mapping, or name the right flags there"
     )

@@ -13,7 +13,7 @@ _MERGED = re.compile(
 )
 _AUTOMATIC = re.compile(
     r"^\s*(\[?(auto(matic|mated)?[- ]?(reply|response|message)|out of (the )?office( (reply|message))?|"
-    r"abwesenheits(notiz|assistent)|automatische antwort|réponse automatique)\s*([:\]!.]|$)"
+    r"abwesenheits(notiz|assistent)|automatische antwort|réponse automatique)\s*([:\]!.]|\s[-–]\s|$)"
     r"|mail delivery (failed|failure|sub\s?system)|delivery status notification"
     r"|delivery has failed to these recipients|undeliverable:|undelivered mail returned"
     r"|this is an automat(ed|ic) (reply|response|message|e-?mail)\b)",
@@ -26,9 +26,9 @@ _AWAY = re.compile(
     re.I,
 )
 _WHILE_AWAY = re.compile(
-    r"(limited|no) access|(will|shall) (then )?(answer|reply|respond|read|get back|be back and)"
-    r"|urgent|in my absence|(when|as soon as|once) i (am back|return)|upon my return"
-    r"|dringend|vertretung|(werde|melde) .{0,60}(antworten|beantworten|zurück|melden)|wende",
+    r"(limited|no) access to (my )?e-?mail|(will|shall) (then )?(answer|reply|respond|read|get back)\b"
+    r"|urgent (matters?|requests?|cases?|issues?|questions?|inquiries|enquiries)|in my absence"
+    r"|in dringenden fällen|vertretung|(werde|melde) .{0,60}(antworten|beantworten|zurück)|wenden sie sich",
     re.I,
 )
 _RECEIVED = re.compile(
