@@ -7,6 +7,7 @@ import pickle
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from test_openai_graders import answered
 
@@ -139,6 +140,40 @@ def test_verl_functions_run_as_they_are() -> None:
     assert (scored.scores[0].total, scored.scores[0].parts) == (0.5, {"acc": 1.0})
     with pytest.raises(RewardError, match="a mapping has a `score`"):
         scores(verl_reward(no_score), group(["72"], **ROW))
+
+
+async def compute_late(data_source, solution_str, ground_truth, extra_info=None):
+    return {
+        "score": np.float32(0.5),
+        "acc": np.bool_(solution_str == ground_truth),
+        "share": np.float32(0.25),
+    }
+
+
+def test_verl_functions_may_wait_and_count_with_numpy() -> None:
+    with RewardScorer(verl_reward(compute_late)) as scorer:
+        [scored] = scorer.score(answered(Task(id="t", prompt="q", answer="72", context=SILENT), ["72"]))
+    assert scored.scores[0].total == 0.5
+    assert scored.scores[0].parts == {"acc": 1.0, "share": 0.25}, "the row's answer is the truth"
+
+
+SILENT = {"reward_model": {"style": "rule"}}
+
+
+class Waits:
+    async def __call__(self, completions, **kwargs):
+        return [float(len(completion)) for completion in completions]
+
+
+def test_an_object_that_is_called_may_wait() -> None:
+    assert scores(trl_reward(Waits()), group(["abc", ""])) == [3.0, 0.0]
+
+
+@pytest.mark.parametrize("wrap", [trl_reward, verl_reward])
+@pytest.mark.parametrize("given", [None, "f", Waits])
+def test_what_is_no_function_is_refused(wrap: Any, given: Any) -> None:
+    with pytest.raises(ConfigError, match="give the function itself"):
+        wrap(given)
 
 
 def test_they_are_named_by_their_function() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,40 @@ def test_an_endpoint_that_writes_more_than_it_may_ends_the_run_at_once(
         assert all(isinstance(error, RewardError) for error in found)
         assert "does not keep to max_completion_tokens" in str(found[0])
         assert asked.spent().tokens == 5020, "what it took is booked"
+
+
+def test_an_endpoint_that_begins_to_write_more_is_stopped_with_the_calls_under_way(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def script(number: int, order: dict[str, Any]) -> Any:
+        if number == 1:
+            return 200, took(20, 10)
+        both.wait()
+        return 200, took(20, 5000)
+
+    with serving(script) as server:
+        asked = judge(server, tmp_path, max_tokens=100_000, max_output_tokens=100, concurrency=2)
+        found = ask(asked, *map(str, range(9)))
+        assert len(server.orders) == 3, "the honest one, and the two that were under way"
+        assert [isinstance(error, RewardError) for error in found] == [False] + [True] * 8
+        assert asked.spent().tokens == 30 + 2 * 5020
+
+
+def test_where_nothing_says_what_a_call_took_there_is_one_at_a_time(tmp_path: Path) -> None:
+    def silent(number: int, order: dict[str, Any]) -> Any:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        asyncio.run(asyncio.sleep(0.05))
+        now[0] -= 1
+        return 200, took(None, None)
+
+    for settings, expected in (({"max_tokens": 100_000, "max_output_tokens": 100}, 1), ({"max_calls": 9}, 2)):
+        now, most = [0], [0]
+        with serving(silent) as server:
+            folder = tmp_path / str(expected)
+            folder.mkdir()
+            ask(judge(server, folder, concurrency=2, **settings), *map(str, range(4)))
+        assert most[0] == expected
 
 
 @pytest.mark.parametrize("usage", [(-1_000_000, 5), (None, None), ("20", 5), (True, 1.5)])

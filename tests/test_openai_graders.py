@@ -9,11 +9,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from judge_server import serving
 
 from stateset.rl.config.load import make_config
-from stateset.rl.errors import ConfigError
+from stateset.rl.errors import ConfigError, RewardError, SandboxError
 from stateset.rl.rewards.failure import UnscorableError
 from stateset.rl.rewards.judge import Judge
 from stateset.rl.rewards.openai_graders import OpenAIGrader, openai_grader
@@ -136,6 +137,54 @@ def test_a_python_grader_that_raises_is_zero_only_where_asked_for() -> None:
     zero = grade(openai_grader(load("python_fuzzy"), functions={"fuzzy": wratio}, on_error="zero"), "x")
     assert zero.total == 0.0
     assert "KeyError: 'reference_answer'" in zero.reason
+
+
+def test_a_python_grader_may_return_what_numpy_counts_with() -> None:
+    for result in (np.float32(0.5), np.float64(0.5), np.int64(1)):
+        grader = openai_grader(
+            load("python_fuzzy"), functions={"fuzzy": lambda sample, item, result=result: result}
+        )
+        assert grade(grader, "x").total == result
+
+
+def overwrites(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    sample["output_text"] = item["answer"] = "right"
+    return 1.0
+
+
+def test_a_python_grader_cannot_change_what_the_next_one_reads() -> None:
+    equal = {
+        "type": "string_check", "name": "s", "operation": "eq",
+        "input": "{{sample.output_text}} {{item.answer}}", "reference": "right right",
+    }  # fmt: skip
+    graders = {"p": {"type": "python", "name": "p", "source": ""}, "s": equal}
+    grader = openai_grader(
+        {"type": "multi", "graders": graders, "calculate_output": "s"}, functions={"p": overwrites}
+    )
+    assert grade(grader, "wrong", answer="wrong").total == 0.0
+
+
+def without_a_sandbox(sample: Any, item: Any) -> float:
+    raise SandboxError("no sandbox here")
+
+
+def test_what_is_no_graders_doing_is_never_a_zero(tmp_path: Path) -> None:
+    def asking(**settings: Any) -> OpenAIGrader:
+        down: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "api_key": "k", "tries": 1}
+        judge = Judge(**down | {"ledger": tmp_path / "j.sqlite", **settings})
+        return openai_grader(load("score_model"), judge=judge, on_error="zero")
+
+    fuzzy = openai_grader(load("python_fuzzy"), functions={"fuzzy": without_a_sandbox}, on_error="zero")
+    expected: list[tuple[OpenAIGrader, type[Exception], str]] = [
+        (asking(max_tokens=1), RewardError, "budget is spent"),
+        (asking(ledger=tmp_path / "none" / "j.sqlite"), RewardError, "ledger"),
+        (asking(), UnscorableError, "endpoint did not answer"),
+        (asking(breaks_after=1), UnscorableError, "endpoint did not answer"),
+        (fuzzy, SandboxError, "no sandbox"),
+    ]
+    for grader, kind, said in expected:
+        with pytest.raises(kind, match=said):
+            grade(grader, "0.9", reference_answer=1.0)
 
 
 def answer(result: Any) -> str:

@@ -35,14 +35,14 @@ def shorter(question: str, answer: str) -> bool:
     return len(answer) < 10
 
 
-def test_a_grade_is_clipped_and_remembered(tmp_path: Path) -> None:
+def test_a_grade_is_remembered(tmp_path: Path) -> None:
     with serving(
-        lambda number, order: grade(1.7 if "one" in order["messages"][1]["content"] else 0.25)
+        lambda number, order: grade(0.75 if "one" in order["messages"][1]["content"] else 0.25)
     ) as server:
         found = scores(server, tmp_path, ["one", "two", "two"])
-        assert [score.total for score in found] == [1.0, 0.25, 0.25]
+        assert [score.total for score in found] == [0.75, 0.25, 0.25]
         again = scores(server, tmp_path, ["two", "one"])
-        assert [score.total for score in again] == [0.25, 1.0]
+        assert [score.total for score in again] == [0.25, 0.75]
         contents = [order["messages"][1]["content"] for order in server.orders]
     assert 2 <= len(contents) <= 3, "two questions; the same one twice at the same time may be asked twice"
     assert all("A kind answer." in order["messages"][0]["content"] for order in server.orders)
@@ -71,8 +71,8 @@ def test_a_judge_never_makes_a_wrong_answer_right(tmp_path: Path) -> None:
         assert len(server.orders) == 1, "nothing is asked about it"
 
 
-@pytest.mark.parametrize("result", [None, "0.9", True])
-def test_no_number_is_no_grade(tmp_path: Path, result: Any) -> None:
+@pytest.mark.parametrize("result", [None, "0.9", True, 85, 1.01, -3, 1e300])
+def test_no_number_from_0_to_1_is_no_grade(tmp_path: Path, result: Any) -> None:
     with serving(lambda number, order: grade(result if number > 1 else 0.5)) as server:
         judge = Judge(
             model="m", base_url=server.url, api_key="k", ledger=tmp_path / "judge.sqlite", concurrency=1

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stateset.rl.errors import ConfigError, RewardError
+from stateset.rl.rewards.call import is_async
+from stateset.rl.rewards.result import plain_number
 from stateset.rl.rewards.reward import RewardFunction
 
 _TRAINER_ONLY = ("completion_ids", "trainer_state", "log_extra", "log_metric", "environments")
@@ -30,8 +32,9 @@ def trl_reward(function: Callable[..., Any], *, conversational: bool = False) ->
         conversational: prompts and completions are lists of messages, as where TRL's data set has them.
 
     Raises:
-        ConfigError: it needs what only TRL's trainer has.
+        ConfigError: it is no function, or needs what only TRL's trainer has.
     """
+    _refuse_uncallable(function, "TRL's")
     named = [
         name
         for name, parameter in inspect.signature(function).parameters.items()
@@ -41,7 +44,7 @@ def trl_reward(function: Callable[..., Any], *, conversational: bool = False) ->
         raise ConfigError(
             f"the reward `{_called(function)}` needs {named[0]!r}, which only TRL's trainer has"
         )
-    kind = _AsyncTRLReward if inspect.iscoroutinefunction(function) else _TRLReward
+    kind = _AsyncTRLReward if is_async(function) else _TRLReward
     return kind(function, conversational)
 
 
@@ -75,9 +78,14 @@ def verl_reward(compute_score: Callable[..., Any]) -> RewardFunction:
     """A `compute_score(data_source, solution_str, ground_truth, extra_info)` of verl's.
 
     The row has verl's columns: `data_source`, `reward_model` with `ground_truth` (else `answer`),
-    `extra_info`. It returns a number, or a mapping with `score`, whose other numbers become parts.
+    `extra_info`. It returns a number, or a mapping with `score`, whose other numbers become parts. Coroutine
+    functions work.
+
+    Raises:
+        ConfigError: it is no function.
     """
-    return _VerlReward(compute_score)
+    _refuse_uncallable(compute_score, "verl's")
+    return (_AsyncVerlReward if is_async(compute_score) else _VerlReward)(compute_score)
 
 
 class _VerlReward(RewardFunction):
@@ -86,18 +94,36 @@ class _VerlReward(RewardFunction):
         self.name = _called(function)
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Any:
-        model = context.get("reward_model")
-        truth = model.get("ground_truth") if isinstance(model, Mapping) else context.get("answer")
-        result = self.function(
-            data_source=context.get("data_source"), solution_str=response, ground_truth=truth,
-            extra_info=context.get("extra_info"),
-        )  # fmt: skip
+        return self._read(self.function(**_verl_arguments(response, context)))
+
+    def _read(self, result: Any) -> Any:
         if not isinstance(result, Mapping):
             return result
         if "score" not in result:
             raise RewardError(f"the reward `{self.name}` returned {result!r}: a mapping has a `score`")
-        numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
-        return result["score"], {name: value for name, value in numbers.items() if name != "score"}
+        numbers = {name: plain_number(value) for name, value in result.items() if name != "score"}
+        return result["score"], {name: number for name, number in numbers.items() if number is not None}
+
+
+class _AsyncVerlReward(_VerlReward):
+    async def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Any:
+        return self._read(await self.function(**_verl_arguments(response, context)))
+
+
+def _verl_arguments(response: str, context: Mapping[str, Any]) -> dict[str, Any]:
+    model = context.get("reward_model")
+    truth = model.get("ground_truth") if isinstance(model, Mapping) else None
+    return {
+        "data_source": context.get("data_source"),
+        "solution_str": response,
+        "ground_truth": context.get("answer") if truth is None else truth,
+        "extra_info": context.get("extra_info"),
+    }
+
+
+def _refuse_uncallable(function: Any, whose: str) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise ConfigError(f"{function!r} is no reward function of {whose} kind: give the function itself")
 
 
 def _called(function: Callable[..., Any]) -> str:

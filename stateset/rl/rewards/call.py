@@ -73,7 +73,7 @@ class RewardCall:
         self._meanings = _GROUP if whole_group else _meanings(self.function, self.name, is_method)
         self._verify = make_verifier(verifier) if verifier is not None else None
         self.batched = "completions" in self._meanings.values()
-        self.is_async = _is_async(self.function)
+        self.is_async = is_async(self.function)
         self.concurrency = getattr(reward, "concurrency", None)
         own = self.name if "verified" in self._meanings.values() else ""
         self.asks_verified: str = own or getattr(reward, "asks_verified", "")
@@ -225,7 +225,8 @@ def _bounds(reward: Any, name: str) -> tuple[float, float] | None:
     return low, high
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call gives a coroutine: of a coroutine function, or an object that is called as one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 

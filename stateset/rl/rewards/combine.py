@@ -17,7 +17,7 @@ from typing import Any
 
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.failure import describe_failure
+from stateset.rl.rewards.failure import ENDS_THE_RUN, describe_failure
 from stateset.rl.rewards.result import FailedScore, Sample
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.types import Score
@@ -131,7 +131,7 @@ async def _tried(call: RewardCall, unit: Sequence[Sample]) -> Sequence[Score | B
     try:
         result = call.function(**call.arguments(unit))
         return call.scores(unit, await result if call.is_async else result)
-    except RewardError:  # ends the run
+    except ENDS_THE_RUN:
         raise
     except (Exception, SystemExit) as error:
         return [error] * len(unit)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sysconfig
 import traceback
 
+from stateset.rl.errors import ConfigError, MissingExtraError, RewardError, SandboxError
 from stateset.rl.redact import redact
 
+ENDS_THE_RUN = (RewardError, ConfigError, MissingExtraError, SandboxError)  # no response is at fault
 _LIBRARIES = ("<frozen", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
@@ -22,3 +24,7 @@ def describe_failure(error: BaseException) -> str:
 
 class UnscorableError(Exception):
     """Nobody can say what a response is worth, and it is not the response's fault."""
+
+
+class NoAnswerError(UnscorableError):
+    """A judge's endpoint did not answer, or was left alone: this says nothing of the response."""

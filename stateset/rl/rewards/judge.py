@@ -2,8 +2,11 @@
 
 What a judge spent, and what it answered, stands in an SQLite file that all worker processes share and a
 resumed run finds again: a question is asked once. The worst case of a call is reserved before it is made, so
-that the budget is never passed; an endpoint that writes more than it was allowed ends the run at its first
-such answer. A refusal, a cut or malformed answer and an endpoint that is down leave a response unscored.
+that the budget is never passed by an endpoint that keeps to its limit of tokens. One that does not ends the
+run at its first such answer. Until an answer has shown that it does, and where it does not say what it took,
+calls with a budget of tokens or money are made one at a time; later it can write as much as it likes in the
+calls under way, `concurrency` in each worker process, and no further one is made. A refusal, a cut or
+malformed answer and an endpoint that is down leave a response unscored.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, TypeVar
 
 from stateset.rl.errors import ConfigError, MissingExtraError, RewardError
 from stateset.rl.redact import redact
-from stateset.rl.rewards.failure import UnscorableError
+from stateset.rl.rewards.failure import NoAnswerError, UnscorableError
 from stateset.rl.rewards.ledger import Ledger, Spent
 
 _MESSAGE_TOKENS = 16  # most that a chat template adds to a message
@@ -121,7 +124,7 @@ class Judge:
             read: raises UnscorableError for what cannot be used.
 
         Raises:
-            UnscorableError: refused, malformed, or the endpoint does not answer.
+            UnscorableError: refused, malformed, or (NoAnswerError) the endpoint does not answer.
             RewardError: the budget is spent or was passed by the endpoint, the endpoint does not know the
                 model or the key, or the ledger cannot be used.
             ConfigError: no model, or a setting that is no sampling parameter.
@@ -166,7 +169,7 @@ class Judge:
         return order
 
     async def _in_turn(self, order: Mapping[str, Any]) -> str:
-        """Asks where there is a turn; until one answer has kept to its limit, one call at a time."""
+        """Asks where there is a turn; until an answer is known to have kept to its limit, one at a time."""
         state = _state(self)
         async with state.turns:
             if state.proven:
@@ -183,17 +186,15 @@ class Judge:
         import openai
 
         state = _state(self)
-        if state.failures >= self.breaks_after and time.monotonic() < state.rests_until:
-            raise UnscorableError("the judge's endpoint failed several times in a row and is left alone")
         for number in range(self.tries):
-            reserved = self._reserve(order)
+            reserved = self._reserve(state, order)
             try:
                 async with asyncio.timeout(self.timeout_seconds):  # the client's own is one of each read
                     reply = await state.client.chat.completions.create(**order)
             except (openai.AuthenticationError, openai.NotFoundError, openai.BadRequestError) as error:
                 self._ledger.give_back(reserved)
                 if isinstance(error, openai.BadRequestError) and (
-                    state.proven or error.code in _ABOUT_THE_TEXT
+                    state.answered or error.code in _ABOUT_THE_TEXT
                 ):
                     raise UnscorableError(self._said("endpoint refused this text", error)) from error
                 raise RewardError(self._said("endpoint refused the call", error)) from error
@@ -208,22 +209,21 @@ class Judge:
                 continue
             except (openai.APIError, TimeoutError, *_ODD) as error:  # no connection, too late, no JSON
                 raise self._failed(state, error) from error
-            state.failures = 0
-            self._settle(reserved, reply)
-            state.proven = True
+            state.failures, state.answered = 0, True
+            self._settle(state, reserved, reply)
             return redact(_text(reply), self.api_key)
         raise AssertionError("the last try returns or raises")
 
-    def _failed(self, state: _State, error: Exception) -> UnscorableError:
+    def _failed(self, state: _State, error: Exception) -> NoAnswerError:
         state.failures += 1
         state.rests_until = time.monotonic() + self.rests_seconds
-        return UnscorableError(self._said("endpoint did not answer", error))
+        return NoAnswerError(self._said("endpoint did not answer", error))
 
     def _said(self, what: str, error: Exception) -> str:
         """In a line: no key, whatever the client quotes or the endpoint echoes."""
         return redact(f"the judge's {what}: {type(error).__name__} {error}", self.api_key)[:500]
 
-    def _settle(self, reserved: Spent, reply: Any) -> None:
+    def _settle(self, state: _State, reserved: Spent, reply: Any) -> None:
         """Book what the call took instead of its worst case, which stays where the reply does not say.
 
         Raises:
@@ -235,20 +235,29 @@ class Judge:
             return
         cost = self._priced(read, written)
         self._ledger.give_back(reserved - cost)
-        limited = self.max_tokens is not None or self.max_money is not None
-        if limited and (cost.tokens > reserved.tokens or cost.money > reserved.money):
-            raise RewardError(
+        state.proven = True
+        if self._counts_tokens and (cost.tokens > reserved.tokens or cost.money > reserved.money):
+            state.overrun = (
                 f"the judge's endpoint took {cost.tokens} tokens for a call of at most {reserved.tokens}: it "
                 "does not keep to max_completion_tokens, so no budget of tokens or money can hold there. "
                 "Give max_calls instead, or use another endpoint"
             )
+            raise RewardError(state.overrun)
+
+    @property
+    def _counts_tokens(self) -> bool:
+        return self.max_tokens is not None or self.max_money is not None
 
     def _priced(self, read: int, written: int) -> Spent:
         money = (read * self.price[0] + written * self.price[1]) / _MILLION
         return Spent(1, read + written, money)
 
-    def _reserve(self, order: Mapping[str, Any]) -> Spent:
-        """Book the worst case: no token is shorter than a byte."""
+    def _reserve(self, state: _State, order: Mapping[str, Any]) -> Spent:
+        """Book the worst case of a call, where one may be made: no token is shorter than a byte."""
+        if state.overrun:
+            raise RewardError(state.overrun)
+        if state.failures >= self.breaks_after and time.monotonic() < state.rests_until:
+            raise NoAnswerError("the judge's endpoint failed several times in a row and is left alone")
         text = json.dumps([order["messages"], order["response_format"]], ensure_ascii=False)
         read = len(text.encode("utf-8", "surrogatepass")) + _MESSAGE_TOKENS * (len(order["messages"]) + 1)
         worst = self._priced(read, order["max_completion_tokens"])
@@ -279,7 +288,9 @@ class _State:
             ) from error
         self.turns, self.first = asyncio.Semaphore(judge.concurrency), asyncio.Lock()
         self.asking: dict[str, asyncio.Future[str]] = {}
-        self.proven = False
+        self.answered = False  # once: a call of this form can work
+        self.proven = not judge._counts_tokens  # whether an answer has kept to its limit, where that matters
+        self.overrun = ""  # what is said of an answer that did not; nothing is asked then
         self.failures = 0
         self.rests_until = 0.0
 

@@ -3,20 +3,24 @@
 `string_check`, `text_similarity`, `score_model`, `label_model`, `python` and `multi`. What the *response*
 lacks (it is no JSON, a field or a tool call is missing) makes it wrong: 0. What the grader or the row lacks,
 or a model that refuses or answers nonsense, leaves it unscored; `on_error="zero"` makes that a 0, as there.
+An endpoint that does not answer leaves it unscored all the same; a spent budget, a ledger, sandbox or package
+that is not there and a wrong setting end the run.
 The source of a `python` grader is code of yours: it stands in a module beside the reward, never in a string.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from stateset.rl.errors import ConfigError
-from stateset.rl.rewards.failure import UnscorableError, describe_failure
+from stateset.rl.rewards.failure import ENDS_THE_RUN, NoAnswerError, UnscorableError, describe_failure
 from stateset.rl.rewards.formula import Formula
 from stateset.rl.rewards.judge import SAMPLING, Judge, number_of
+from stateset.rl.rewards.result import plain_number
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.rewards.similarity import similarity
 from stateset.rl.rewards.template import MissingValueError, Template
@@ -44,7 +48,7 @@ def openai_grader(
         functions: for each `python` grader, by its name (in a `multi`, its key), its function
             `grade(sample, item)`.
         judge: asks the models of `score_model` and `label_model` graders.
-        on_error: what a response counts that cannot be scored.
+        on_error: what a response counts that the grader cannot score.
 
     Raises:
         ConfigError: the grader is malformed, or needs a function or a judge that is not given; says where.
@@ -105,6 +109,8 @@ class OpenAIGrader(RewardFunction):
                         raise UnscorableError(f"the row lacks a value: {error}") from error
                     parts[key], lacks = 0.0, f"the response lacks a value: {error}"
             total = parts["grade"] if self._formula is None else self._combined(parts)
+        except (*ENDS_THE_RUN, NoAnswerError):  # no grader's doing
+            raise
         except Exception as error:  # a grader's function may raise anything
             if self._on_error == "unscorable":
                 raise
@@ -271,10 +277,11 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def _python(function: Callable[[Any, Any], float]) -> Grade:
     async def grade(values: Values) -> float:
-        result = function(values["sample"], values["item"])
-        if not _is_number(result):
+        result = function(*copy.deepcopy((values["sample"], values["item"])))  # other graders read them, too
+        number = None if isinstance(result, bool) else plain_number(result)
+        if number is None or not math.isfinite(number):
             raise UnscorableError(f"the python grader returned {result!r}, no number")
-        return float(result)
+        return number
 
     return grade
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,14 +82,18 @@ def to_values(result: object, name: str, samples: Sequence[Sample]) -> list[obje
     return list(values)
 
 
-def _number(value: Any, where: str) -> float:
-    """Read a bool, int, float or one-element array as a float."""
+def plain_number(value: Any) -> float | None:
+    """A bool, int, float or one-element array as a float; None for anything else."""
     try:
         plain = value.item() if hasattr(value, "item") else value
-        number = float(plain) if isinstance(plain, int | float) else math.nan
+        return float(plain) if isinstance(plain, int | float) else None
     except (ValueError, RuntimeError, OverflowError):  # an array of many elements; an integer beyond float
-        number = math.nan
-    if not abs(number) <= LARGEST:
+        return None
+
+
+def _number(value: Any, where: str) -> float:
+    number = plain_number(value)
+    if number is None or not abs(number) <= LARGEST:
         raise RewardError(
             f"{where}: a reward is a number of at most 1e100, None, (number, parts) or Score. "
             "Return None for a response that cannot be scored"

@@ -14,6 +14,7 @@ from typing import Any
 
 from stateset.rl.manifest import fingerprint, to_json
 from stateset.rl.rewards.calibration import require_fit
+from stateset.rl.rewards.failure import UnscorableError
 from stateset.rl.rewards.judge import Judge, number_of
 from stateset.rl.rewards.reward import RewardFunction
 from stateset.rl.types import Score
@@ -101,7 +102,7 @@ class RubricReward(RewardFunction):
         """Grade one response.
 
         Raises:
-            UnscorableError: the judge gave no number.
+            UnscorableError: the judge gave no number from 0 to 1.
             RewardError: the judge is not calibrated, or unfit; nothing is asked then.
         """
         if not (self.force or self._fit):
@@ -116,5 +117,12 @@ class RubricReward(RewardFunction):
             {"role": "user", "content": asked.format(prompt=prompt, response=response, nonce=nonce)},
         ]
         settings = {"temperature": self.temperature}
-        result = await self.judge.ask(messages, _SCHEMA, settings, nonce=nonce, read=number_of)
-        return Score(total=min(max(result, 0.0), 1.0))
+        return Score(total=await self.judge.ask(messages, _SCHEMA, settings, nonce=nonce, read=_grade))
+
+
+def _grade(answer: Mapping[str, Any]) -> float:
+    """From 0 to 1, which the schema cannot ask for: endpoints refuse bounds of numbers in it."""
+    result = number_of(answer)
+    if not 0 <= result <= 1:
+        raise UnscorableError(f"the judge's grade is {result:g}, not from 0 to 1")
+    return result

@@ -18,16 +18,14 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from stateset.rl.errors import ConfigError, MissingExtraError, RewardError, SandboxError
 from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.failure import describe_failure
+from stateset.rl.rewards.failure import ENDS_THE_RUN, describe_failure
 from stateset.rl.rewards.result import Sample
 from stateset.rl.types import Score
 from stateset.rl.verifiers.sandbox.executor import used
 
 ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
 NUMBER_BYTES = 8  # before each request and each reply
-_ENDS_THE_RUN = (RewardError, ConfigError, MissingExtraError, SandboxError)  # no response is at fault
 
 Unit = Sequence[Sample]
 
@@ -109,7 +107,7 @@ class UnitRunner:
             with forks_end_here():
                 result = self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
-        except _ENDS_THE_RUN as error:
+        except ENDS_THE_RUN as error:
             return Reply(broken=str(error))
         except (Exception, SystemExit) as error:
             return failed(unit, "raised", describe_failure(error))
@@ -124,7 +122,7 @@ class UnitRunner:
                 with forks_end_here():
                     result = await self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
-        except _ENDS_THE_RUN as error:
+        except ENDS_THE_RUN as error:
             return Reply(broken=str(error))
         except (Exception, SystemExit) as error:
             if limit.expired():
