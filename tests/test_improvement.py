@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.improvement_page import improvement_page
 from stateset.rl.evaluation.improvement_plots import forest
-from stateset.rl.evaluation.improvement_report import improvement_markdown, summary
+from stateset.rl.evaluation.improvement_report import _named, improvement_markdown, summary
 from stateset.rl.evaluation.judge_correction import JudgeErrors
 from stateset.rl.evaluation.metrics import answer_values, foreign_personal_data
-from stateset.rl.evaluation.record import Record, Row, Seconds, read_record
+from stateset.rl.evaluation.models import _cluster_by, _clusters
+from stateset.rl.evaluation.paired import Tally
+from stateset.rl.evaluation.record import Record, Row, Seconds, read_record, record_json
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import Task
 
@@ -53,8 +55,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model]:
     return first, second
 
 
-def improvement(changes: list[tuple[float, float]], **more: Any) -> Improvement:
-    """Pairs of success before and after; two rows a customer; quality falls by a hundredth a row."""
+def improvement(changes: Sequence[tuple[float | None, float | None]], **more: Any) -> Improvement:
+    """Success before and after (None: unjudged); two rows a customer; quality falls by a hundredth a row."""
     rows = tuple(
         Row(
             task_id=f"t{i}", cluster=f"c{i // 2}", slices={"situation": "ab"[i % 2]},
@@ -98,6 +100,91 @@ def test_slices_are_tested_together_and_the_worst_is_read_first() -> None:
     assert len(found.regressions(1)) == 1
 
 
+def test_tasks_that_nobody_could_judge_count_nowhere_and_the_report_says_how_many() -> None:
+    """Of t0 to t7, t6 has no success before and t7 none after: they would be one gained and one lost."""
+    found = improvement([(0, 1), (1, 1), (1, 0), (0, 1), (1, 1), (0, 1), (None, 1), (1, None)])
+    assert found.num_unjudged == 2
+    assert found.tally == Tally(wins=3, ties=2, losses=1)
+    assert (found.mcnemar.gained, found.mcnemar.lost) == (3, 1)
+    assert [found.level("success", after=side).mean for side in (False, True)] == [3 / 6, 5 / 6]
+    assert found.success_delta == pytest.approx(2 / 6)
+    assert [pair.task_id for pair in found.regressions()] == ["t2"]
+    assert [(one.num_rows, one.num_clusters) for one in found.slices("situation")] == [(3, 3), (3, 3)]
+    told = "\n".join(summary(found))
+    assert "to 2 of 8 tasks: they are left out of success, wins, tests and slices" in told
+    page = improvement_page(found)
+    assert page.count("<details open") == 4
+    assert page.index(">t5,") < page.index(">t6,") < page.index(">t7,"), "worse, better, then the rest"
+    assert "nobody could judge" not in "\n".join(summary(improvement([(0, 1)] * 8)))
+
+
+def test_a_slice_that_is_hardly_judged_or_not_at_all_spoils_no_report() -> None:
+    """Only b has tasks enough: of a, one of three is judged; c has none."""
+    found = improvement([(None, 1), (0, 1), (1, None), (1, 0), (1, 1), (0, 1), (None, None)])
+    rows = list(found.record.rows)
+    rows[6] = rows[6].model_copy(update={"slices": {"situation": "c"}})
+    found = Improvement(found.record.model_copy(update={"rows": tuple(rows)}), found.answers)
+    a, b = found.slices("situation")
+    assert (a.value, a.num_rows, a.num_clusters, b.num_rows) == ("a", 1, 1, 3)
+    assert "| a | 1 | 1 | 100.0% | 100.0% | +0.0 | one cluster |" in improvement_markdown(found)
+    assert "nan" not in improvement_markdown(found) + improvement_page(found)
+
+
+def test_of_several_answers_more_right_ones_are_better() -> None:
+    """Two of four right before, three after: better, though neither is all right; 6 of 6 is 2/64."""
+    found = improvement([(0.5, 0.75)] * 6)
+    assert found.tally.wins == found.mcnemar.gained == 6
+    assert found.mcnemar.p_value == pytest.approx(2 / 64)
+
+
+def test_what_cannot_be_told_is_not_a_number() -> None:
+    told = "\n".join(summary(improvement([(0, 1)] * 8)))
+    assert "it cannot be told how large a change such a test would show" in told
+    assert "0.0 points" not in told
+
+
+def test_pictures_of_few_clusters_say_so() -> None:
+    page = improvement_page(improvement([(0, 1), (1, 1), (1, 0), (0, 0)]))
+    assert page.count("All have fewer than 50 clusters (the fewest 2)") == 2
+    change = improvement([(i % 2, 1) for i in range(120)]).difference("success")
+    assert "fewer than 50" not in forest("t", [("many", change)]).reading
+    mixed = forest("t", [("many", change), ("alone", 0.5)]).reading
+    assert "1 of 2 have fewer than 50 clusters (the fewest 1)" in mixed
+
+
+@pytest.mark.parametrize(
+    ("given", "clusters", "told"),
+    [
+        ([{"template": f"t{i % 20}"} for i in range(199)] + [{}], 21,
+         "200 tasks in 21 clusters by template (1 tasks have none and go by prompt)"),
+        ([{}] * 200, 200, "200 tasks in 200 clusters of equal prompts (no task names a template"),
+        ([{"template": f"t{i}"} if i < 3 else {"customer": f"c{i % 50}"} for i in range(200)], 53,
+         "clusters by customer (3 tasks have none"),
+        ([{"template": "t", "prompt": "Same  again"}] + [{"prompt": "same again"}] * 149, 1,
+         "150 tasks in 1 clusters by template (149 tasks"),
+        ([{"customer": f"c{i}", "prompt": "same again"} for i in range(150)], 1, "1 clusters by customer;"),
+    ],
+)  # fmt: skip
+def test_clusters_say_what_they_are_and_equal_prompts_are_one(
+    given: list[dict[str, str]], clusters: int, told: str
+) -> None:
+    tasks = [
+        Task(id=f"r{i}", prompt=row.get("prompt", f"Where is parcel {i}?"), context=row)
+        for i, row in enumerate(given)
+    ]
+    column = _cluster_by(tasks)
+    names = _clusters(tasks, column)
+    assert len(set(names)) == clusters
+    rows = [Row(task_id=t.id, cluster=n, slices={}, before={"success": 0}, after={"success": i % 2})
+            for i, (t, n) in enumerate(zip(tasks, names, strict=True))]  # fmt: skip
+    lacking = sum(column not in row for row in given)
+    record = Record(baseline="a", trained="b", rows=tuple(rows), definitions={}, cluster_by=column,
+                    unclustered=lacking)  # fmt: skip
+    said = f"{len(rows)} tasks in {clusters} clusters{_named(record)};"
+    assert told in said
+    assert read_record(record_json(record), "again") == record
+
+
 def test_the_page_says_what_speaks_against_the_numbers() -> None:
     found = improvement([(0, 1)] * 8, overlap=("t1",), training_rows=9)
     told = "\n".join(summary(found))
@@ -106,7 +193,7 @@ def test_the_page_says_what_speaks_against_the_numbers() -> None:
     assert "1 of the tasks were trained on" in told
     assert "nobody looked" in "\n".join(summary(improvement([(0, 1)] * 8)))
     page = improvement_markdown(improvement([(1, 0)] * 4))
-    assert "**What got worse** (4 tasks, the worst first)" in page
+    assert "**What got worse** (the worst 4 of 4 tasks)" in page
     assert "> | &lt;b>?" in page
     assert "\n# no" not in page
     assert "No task got worse." in improvement_markdown(improvement([(0, 1), (0, 1), (1, 1), (0, 0)]))
@@ -135,6 +222,9 @@ def test_the_same_model_twice_differs_in_nothing(models: tuple[Model, Model]) ->
     assert found.record.metrics[-4:] == ["pass@4", "pass^4", "pass@2", "pass^2"]
     row = found.record.rows[0]
     assert row.cluster == "c0"
+    assert (found.record.cluster_by, found.record.unclustered) == ("customer", 0)
+    with pytest.raises(ConfigError, match=r"unknown key `gain`\. Did you mean `gains`"):
+        found.meets_criteria({"gain": {"success": 0.0}})
     assert set(row.slices) == {"situation", "length"}
     assert not found.meets_criteria()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stateset.rl.errors import ConfigError, DataError
-from stateset.rl.evaluation.criteria import Criteria, load_criteria
+from stateset.rl.evaluation.criteria import Criteria, make_criteria
 from stateset.rl.evaluation.judge_correction import correct_rate, corrected_change
 from stateset.rl.evaluation.metrics import HEADLINES
 from stateset.rl.evaluation.paired import (
@@ -57,6 +57,7 @@ class SliceChange:
     kind: str
     value: str
     num_rows: int
+    num_clusters: int
     before: float
     after: float
     p_value: float
@@ -107,8 +108,7 @@ class Improvement:
             DataError: the rows make fewer than 2 clusters.
         """
         if metric not in self._differences:
-            record = self.record
-            values = record.column(metric, "before"), record.column(metric, "after"), record.clusters
+            record, values = self.record, self.record.pairs(metric)
             found = paired_difference(*values, seed=record.seed)
             if metric == SUCCESS and record.judge_errors is not None:
                 found = corrected_change(found, values, record.judge_errors, confidence=0.95)
@@ -116,64 +116,65 @@ class Improvement:
         return self._differences[metric]
 
     def level(self, metric: str, *, after: bool) -> Interval:
-        """A metric's mean before or after, with its 95 % interval."""
-        record, values = self.record, self.record.column(metric, "after" if after else "before")
-        found = mean_interval(values, record.clusters, seed=record.seed)
+        """A metric's mean before or after, with its 95 % interval; over the rows where both have a value."""
+        record, (*sides, clusters) = self.record, self.record.pairs(metric)
+        values = sides[after]
+        found = mean_interval(values, clusters, seed=record.seed)
         if metric != SUCCESS or record.judge_errors is None:
             return found
-        error = standard_error(values, record.clusters)
+        error = standard_error(values, clusters)
         true = correct_rate(found.mean, error, record.judge_errors)
         return replace(found, mean=true.mean, low=true.low, high=true.high)
 
     @property
     def tally(self) -> Tally:
-        """Tasks that the trained model does better, as well, and worse, by success."""
-        return tally(*self._success())
+        """Tasks that the trained model does better, as well, and worse, by success; not the unjudged ones."""
+        before, after, _ = self.record.pairs(SUCCESS)
+        return tally(before, after)
+
+    @property
+    def num_unjudged(self) -> int:
+        """Tasks where nobody could say whether an answer, before or after, is right; they count nowhere."""
+        return len(self.record.rows) - len(self.record.pairs(SUCCESS)[0])
 
     @property
     def mcnemar(self) -> McNemar:
-        """The exact test on success, each row for itself; for one answer a task."""
-        before, after = self._success()
-        return exact_mcnemar([value == 1 for value in before], [value == 1 for value in after])
+        """The exact test on the tasks of `tally`, each for itself."""
+        before, after, _ = self.record.pairs(SUCCESS)
+        return exact_mcnemar(before, after)
 
     @property
     def smallest_effect(self) -> float:
-        """The true change of success that such a test set would show in four cases of five."""
-        return smallest_effect(*self._success(), self.record.clusters)
+        """The true change of success that such a test set would show in four cases of five.
+
+        0 where all tasks changed alike: then nothing tells.
+        """
+        return smallest_effect(*self.record.pairs(SUCCESS))
 
     def slices(self, kind: str) -> list[SliceChange]:
         """Success by one kind of slice, such as situation; p-values of the exchange test, two-sided.
 
+        Tasks that nobody could judge are left out, and so are values that have no others.
+
         Raises:
             ConfigError: there is no such kind.
         """
-        record, places = self.record, self.record.where(kind)
-        before, after = self._success()
-        several = [v for v, rows in places.items() if len({record.clusters[row] for row in rows}) > 1]
-        p_values = [
-            exchange_test(
-                [before[row] for row in places[value]], [after[row] for row in places[value]],
-                [record.clusters[row] for row in places[value]], seed=record.seed,
-            )
-            for value in several
-        ]  # fmt: skip
+        places = {value: self.record.pairs(SUCCESS, rows) for value, rows in self.record.where(kind).items()}
+        several = {value: pairs for value, pairs in places.items() if len(set(pairs[2])) > 1}
+        p_values = [exchange_test(*pairs, seed=self.record.seed) for pairs in several.values()]
         known = dict(zip(several, holm(p_values), strict=True))
         return [
             SliceChange(
-                kind=kind, value=value, num_rows=len(rows),
-                before=sum(before[row] for row in rows) / len(rows),
-                after=sum(after[row] for row in rows) / len(rows),
+                kind=kind, value=value, num_rows=len(before), num_clusters=len(set(clusters)),
+                before=sum(before) / len(before), after=sum(after) / len(after),
                 p_value=known.get(value, float("nan")),
             )
-            for value, rows in places.items()
+            for value, (before, after, clusters) in places.items() if before
         ]  # fmt: skip
 
     def regressions(self, most: int = 20) -> list[Pair]:
         """The tasks whose success fell; the worst first, equal ones by quality."""
-        changes = [
-            tuple((row.after[metric] or 0.0) - (row.before[metric] or 0.0) for metric in (SUCCESS, "quality"))
-            for row in self.record.rows
-        ]
+        changes = [(row.change(SUCCESS), row.change("quality")) for row in self.record.rows]
         worse = [index for index, change in enumerate(changes) if change[0] < 0]
         return [self.answers[index] for index in sorted(worse, key=lambda index: changes[index])[:most]]
 
@@ -189,11 +190,8 @@ class Improvement:
         Raises:
             ConfigError: criteria that are wrong, or name what this evaluation does not have.
         """
-        if criteria is None or isinstance(criteria, Mapping):
-            criteria = Criteria(**(criteria or {}))
-        elif not isinstance(criteria, Criteria):
-            criteria = load_criteria(criteria)
-        return judge(self.record, criteria, changed_files(self.record.files))
+        limits = make_criteria(dict(criteria) if isinstance(criteria, Mapping) else criteria)
+        return judge(self.record, limits, changed_files(self.record.files))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the record (`evaluation.json`) and every answer (`answers.jsonl`) into a folder.
@@ -237,9 +235,6 @@ class Improvement:
         if [pair.task_id for pair in answers] != [row.task_id for row in record.rows]:
             raise DataError(f"{place / ANSWERS} has other rows than {RECORD}: evaluate again")
         return cls(record=record, answers=answers)
-
-    def _success(self) -> tuple[list[float], list[float]]:
-        return self.record.column(SUCCESS, "before"), self.record.column(SUCCESS, "after")
 
     def __str__(self) -> str:
         """The four headlines, a line each."""

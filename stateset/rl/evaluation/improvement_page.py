@@ -45,7 +45,7 @@ def _answers(found: Improvement) -> list[str]:
 
 def _interest(row: Row) -> tuple[int, float]:
     """Worse, better, equal; the largest change first."""
-    change = (row.after[SUCCESS] or 0.0) - (row.before[SUCCESS] or 0.0)
+    change = row.change(SUCCESS)
     return 0 if change < 0 else 1 if change > 0 else 2, -abs(change)
 
 
@@ -56,7 +56,7 @@ def _side_by_side(row: Row, pair: Pair) -> str:
         for name, value, answer in arms
     )
     named = ", ".join((row.task_id, *row.slices.values()))
-    is_open = " open" if row.before[SUCCESS] != row.after[SUCCESS] else ""
+    is_open = " open" if row.change(SUCCESS) else ""
     head = f"<summary>{escape(named)}: {_mark(row.before[SUCCESS])} → {_mark(row.after[SUCCESS])}</summary>"
     asked = f'<div class="said">{escape(pair.prompt)}</div>'
     return f'<details{is_open}>{head}{asked}<div class="both">{columns}</div></details>'

@@ -7,7 +7,7 @@ from itertools import chain
 
 from stateset.rl.evaluation.improvement import Improvement
 from stateset.rl.evaluation.record import SIDES, SUCCESS
-from stateset.rl.evaluation.statistics import Difference, paired_difference
+from stateset.rl.evaluation.statistics import FEW_CLUSTERS, Difference, paired_difference
 from stateset.rl.page import (
     BOTTOM,
     HEIGHT,
@@ -42,7 +42,7 @@ def improvement_plots(found: Improvement) -> Iterator[Picture]:
 
 
 def forest(title: str, changes: Sequence[tuple[str, Difference | float]]) -> Picture:
-    """One line a change, its 95 % interval as a whisker; a bare number has none."""
+    """One line a change, its 95 % interval as a whisker; a bare number has none, nor what never varied."""
     ends = [0.0, *(end for _, one in changes for end in _ends(one))]
     bottom = _ROW * len(changes) + 8
     x = around(ends, _NAMES, WIDTH - RIGHT)
@@ -52,12 +52,10 @@ def forest(title: str, changes: Sequence[tuple[str, Difference | float]]) -> Pic
         lines.append(text(_NAMES - 10, y + 4, name, "end"))
         if low < high:
             lines.append(line(x.at(low), y, x.at(high), y, "whisker"))
-        lines.append(dot(x.at(mean), y, 0, f"{name}: {mean:+.3f} [{low:+.3f}, {high:+.3f}]", 5))
+        interval = f" [{low:+.3f}, {high:+.3f}]" if low < high else ""
+        lines.append(dot(x.at(mean), y, 0, f"{name}: {mean:+.3f}{interval}", 5))
     lines.append(text((_NAMES + WIDTH - RIGHT) / 2, bottom + 34, "after minus before"))
-    reading = (
-        "Right of the line is more than before. Whiskers: 95 % intervals, not corrected for their number."
-    )
-    return Picture(title, reading, svg(lines, bottom + BOTTOM, title))
+    return Picture(title, _reading([one for _, one in changes]), svg(lines, bottom + BOTTOM, title))
 
 
 def against_length(found: Improvement, metric: str) -> Picture:
@@ -83,15 +81,27 @@ def against_length(found: Improvement, metric: str) -> Picture:
 
 
 def _by_slice(found: Improvement, kind: str) -> Iterator[tuple[str, Difference | float]]:
-    record = found.record
-    before, after = (record.column(SUCCESS, "before"), record.column(SUCCESS, "after"))
-    for value, rows in record.where(kind).items():
-        clusters = [record.clusters[row] for row in rows]
-        pairs = [before[row] for row in rows], [after[row] for row in rows]
+    """Values with a task that could be judged; bare numbers where all of them are in one cluster."""
+    for value, rows in found.record.where(kind).items():
+        before, after, clusters = found.record.pairs(SUCCESS, rows)
         if len(set(clusters)) > 1:
-            yield value, paired_difference(*pairs, clusters, seed=record.seed)
-        else:
-            yield value, sum(pairs[1]) / len(rows) - sum(pairs[0]) / len(rows)
+            yield value, paired_difference(before, after, clusters, seed=found.record.seed)
+        elif before:
+            yield value, (sum(after) - sum(before)) / len(before)
+
+
+def _reading(changes: Sequence[Difference | float]) -> str:
+    """What the lines mean, and where there are too few clusters for them to hold what they say."""
+    said = "Right of the line is more than before. Whiskers: 95 % intervals, not corrected for their number."
+    counts = [1 if isinstance(one, float) else one.num_clusters for one in changes]
+    few = [count for count in counts if count < FEW_CLUSTERS]
+    if not few:
+        return said
+    who = "All" if len(few) == len(counts) else f"{len(few)} of {len(counts)}"
+    return (
+        f"{said} {who} have fewer than {FEW_CLUSTERS} clusters (the fewest {min(few)}): there whiskers may "
+        "be too short, and none means that nothing varied, not that it is sure."
+    )
 
 
 def _ends(one: Difference | float) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,9 +12,11 @@ from rich.text import Text
 
 from stateset.rl.evaluation.improvement import Improvement, SliceChange
 from stateset.rl.evaluation.metrics import HEADLINES
-from stateset.rl.evaluation.record import SIDES, SUCCESS, Record
+from stateset.rl.evaluation.record import SUCCESS, Record
 from stateset.rl.evaluation.statistics import FEW_CLUSTERS, effective_clusters
 from stateset.rl.evaluation.tables import Grid, markdown_grid, rich_grid
+
+_NOTHING = 1e-6  # points; what sums leave of a spread that is none
 
 
 def print_improvement(found: Improvement, console: Console) -> None:
@@ -37,9 +40,8 @@ def improvement_markdown(found: Improvement, regressions: int = 20) -> str:
     blocks += [markdown_grid(grid) for grid in grids(found)]
     blocks.append("\n".join(f"- **{name}**: {said}" for name, said in record.definitions.items()))
     worse = found.regressions(regressions)
-    blocks.append(
-        f"**What got worse** ({len(worse)} tasks, the worst first)" if worse else "No task got worse."
-    )
+    shown = f"the worst {len(worse)} of {found.tally.losses} tasks"
+    blocks.append(f"**What got worse** ({shown})" if worse else "No task got worse.")
     for pair in worse:
         blocks.append(
             f"*{pair.task_id}*\n\n{_quoted(pair.prompt)}\n\nbefore:\n\n{_quoted(pair.before)}\n\nafter:\n\n"
@@ -51,15 +53,14 @@ def improvement_markdown(found: Improvement, regressions: int = 20) -> str:
 def summary(found: Improvement) -> list[str]:
     """Size, wins and losses, what could be seen, and what speaks against the numbers; a sentence each."""
     record, tally = found.record, found.tally
-    clusters = record.clusters
-    sizes = [clusters.count(one) for one in set(clusters)]
+    sizes = list(Counter(record.clusters).values())
     lines = [
-        f"{len(record.rows)} tasks in {len(sizes)} clusters; 95 % intervals, bootstrap over clusters",
+        f"{len(record.rows)} tasks in {len(sizes)} clusters{_named(record)}; 95 % intervals, bootstrap over "
+        "clusters",
         f"{tally.wins} tasks better, {tally.ties} the same, {tally.losses} worse, by success; "
-        f"McNemar's p, each task for itself: {found.mcnemar.p_value:.3g}",
-        f"4 of 5 such tests would show a true change of success by {100 * found.smallest_effect:.1f} points",
+        f"{_test(record)}, each task for itself: {found.mcnemar.p_value:.3g}",
     ]
-    lines += [*_judged(record), *_latency(record)]
+    lines += [*_unjudged(found), _visible(found), *_judged(record), *_latency(record)]
     if record.probes:
         kept, lost = record.probes_kept, record.probes_lost
         lines.append(
@@ -80,10 +81,40 @@ def summary(found: Improvement) -> list[str]:
     return lines
 
 
+def _named(record: Record) -> str:
+    """What the clusters are."""
+    if record.cluster_by is None:
+        return ""
+    if record.unclustered == len(record.rows):
+        return " of equal prompts (no task names a template, customer or thread)"
+    without = f" ({record.unclustered} tasks have none and go by prompt)" if record.unclustered else ""
+    return f" by {record.cluster_by}{without}"
+
+
+def _test(record: Record) -> str:
+    several = any(name.startswith("pass@") for name in record.metrics)
+    return "p of the sign test" if several else "McNemar's p"
+
+
+def _unjudged(found: Improvement) -> Iterator[str]:
+    if found.num_unjudged:
+        yield (
+            f"nobody could judge an answer, before or after, to {found.num_unjudged} of {len(found.answers)} "
+            "tasks: they are left out of success, wins, tests and slices"
+        )
+
+
+def _visible(found: Improvement) -> str:
+    points = 100 * found.smallest_effect
+    if points < _NOTHING:
+        return "all tasks changed alike, so that it cannot be told how large a change such a test would show"
+    return f"4 of 5 such tests would show a true change of success by {points:.1f} points"
+
+
 def _judged(record: Record) -> Iterator[str]:
     judge = record.judge_errors
     if judge is not None:
-        before, after = (float(np.nanmean(record.column(SUCCESS, side))) for side in SIDES)
+        before, after = map(np.mean, record.pairs(SUCCESS)[:2])
         yield (
             f"success is corrected for its judge, who passes {judge.tpr:.0%} of {judge.num_right} right "
             f"answers and refuses {judge.tnr:.0%} of {judge.num_wrong} wrong ones; the judge itself passed "
@@ -128,15 +159,15 @@ def _metric(found: Improvement, metric: str) -> tuple[str, ...]:
 def _slices(found: Improvement, kind: str) -> Grid:
     return Grid(
         title=f"{SUCCESS} by {kind}; p of no change, Holm's over the rows of this table",
-        head=(kind, "tasks", "before", "after", "change", "p"),
+        head=(kind, "tasks", "clusters", "before", "after", "change", "p"),
         rows=tuple(map(_slice, found.slices(kind))),
     )
 
 
 def _slice(one: SliceChange) -> tuple[str, ...]:
     p_value = "one cluster" if math.isnan(one.p_value) else f"{one.p_value:.3f}"
-    change = f"{100 * (one.after - one.before):+.1f}"
-    return one.value, str(one.num_rows), f"{one.before:.1%}", f"{one.after:.1%}", change, p_value
+    counts, change = (str(one.num_rows), str(one.num_clusters)), f"{100 * (one.after - one.before):+.1f}"
+    return one.value, *counts, f"{one.before:.1%}", f"{one.after:.1%}", change, p_value
 
 
 def _quoted(text: str) -> str:

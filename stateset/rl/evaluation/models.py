@@ -23,7 +23,7 @@ from stateset.rl.rollout.engine import Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.types import RolloutGroup, Task
 
-CLUSTERS = ("template", "customer", "thread")  # the first that every row has
+CLUSTERS = ("template", "customer", "thread")  # the one that most rows have, the first of equal ones
 _LENGTHS = ("short", "medium", "long")
 
 
@@ -72,7 +72,8 @@ def evaluate_models(
     before, after = (
         [_values(g, right) for g, right in zip(arm, judge.judge(arm), strict=True)] for arm in groups
     )
-    rows = _rows(tasks, before, after)
+    cluster_by = _cluster_by(tasks)
+    rows = _rows(tasks, _clusters(tasks, cluster_by), before, after)
     ask_before, ask_after = (partial(_texts, model, max_new_tokens) for model in (baseline, trained))
     texts = [rollout.text for group in groups[1] for rollout in group.rollouts]
     record = Record(
@@ -80,6 +81,8 @@ def evaluate_models(
         trained=_name(trained),
         weights={"before": weights_sha256(baseline.policy), "after": weights_sha256(trained.policy)},
         rows=rows,
+        cluster_by=cluster_by,
+        unclustered=sum(not task.context.get(cluster_by) for task in tasks),
         definitions=_definitions(rows, judge.who),
         files=hash_files(_files(test_set, training_data, baseline, trained)),
         training_rows=None if seen is None else len(seen),
@@ -150,13 +153,26 @@ def _seconds(model: Model, tasks: Sequence[Task], max_new_tokens: int) -> tuple[
     return tuple(found)
 
 
-def _rows(tasks: Sequence[Task], before: Sequence[Values], after: Sequence[Values]) -> tuple[Row, ...]:
-    cluster = next((name for name in CLUSTERS if all(task.context.get(name) for task in tasks)), None)
+def _cluster_by(tasks: Sequence[Task]) -> str:
+    return max(CLUSTERS, key=lambda name: sum(bool(task.context.get(name)) for task in tasks))
+
+
+def _clusters(tasks: Sequence[Task], column: str) -> list[str]:
+    """[N] the column's value, or the row alone; equal prompts are together, whatever the column says."""
+    known: dict[str, str] = {}
+    names = [str(task.context.get(column) or f"prompt of {task.id}") for task in tasks]
+    prompts = [" ".join(_prompt(task).casefold().split()) for task in tasks]
+    return [known.setdefault(prompt, name) for prompt, name in zip(prompts, names, strict=True)]
+
+
+def _rows(
+    tasks: Sequence[Task], clusters: Sequence[str], before: Sequence[Values], after: Sequence[Values]
+) -> tuple[Row, ...]:
     lengths = sorted(len(task.question) for task in tasks)
     return tuple(
         Row(
             task_id=task.id,
-            cluster=str(task.context[cluster]) if cluster else task.id,
+            cluster=clusters[index],
             slices=_slices(task, lengths),
             before=before[index],
             after=after[index],
@@ -221,5 +237,8 @@ def _overlap(tasks: Sequence[Task], seen: Sequence[Task]) -> list[str]:
 
 
 def _plain(task: Task) -> str:
-    prompt = task.prompt if isinstance(task.prompt, str) else "\n".join(m["content"] for m in task.prompt)
-    return " ".join(re.findall(r"\w+", prompt.casefold()))
+    return " ".join(re.findall(r"\w+", _prompt(task).casefold()))
+
+
+def _prompt(task: Task) -> str:
+    return task.prompt if isinstance(task.prompt, str) else "\n".join(m["content"] for m in task.prompt)

@@ -46,17 +46,18 @@ def tally(before: ArrayLike, after: ArrayLike, *, least: float = 0.0) -> Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
-    """Rows that only one arm passes, and how surprising their split is if both arms are alike."""
+    """Rows that one arm passes and the other does not, or less often; how surprising that is by chance."""
 
     gained: int
     lost: int
     p_value: float
 
 
-def exact_mcnemar(before: Sequence[bool], after: Sequence[bool]) -> McNemar:
+def exact_mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:
     """The exact test of McNemar (1947): gains among the rows that changed, against a fair coin.
 
-    It assumes that rows are independent; clusters of like rows make its p-value too small.
+    It assumes that rows are independent; clusters of like rows make its p-value too small. On shares it is
+    the sign test: rows that got better against those that got worse.
 
     Raises:
         DataError: not as many rows before as after.
@@ -105,7 +106,8 @@ def exchange_test(
 
 def least_p(num_clusters: int) -> float:
     """The smallest one-sided p-value that `exchange_test` can give: 1/64 for six clusters."""
-    return 1 / min(2**num_clusters, SWAPS + 1)
+    swaps: int = min(2**num_clusters, SWAPS + 1)
+    return 1 / swaps
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

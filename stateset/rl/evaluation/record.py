@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,11 @@ class Row(BaseModel):
     slices: dict[str, str] = Field(description="Kind of slice -> this task's value.")
     before: Values
     after: Values
+
+    def change(self, metric: str) -> float:
+        """After minus before; 0 where either has no value."""
+        before, after = self.before.get(metric), self.after.get(metric)
+        return 0.0 if before is None or after is None else after - before
 
     @field_validator("before", "after", mode="before")
     @classmethod
@@ -62,6 +67,10 @@ class Record(BaseModel):
     trained: str = Field(description="Name of the model after; of one that `train` returned, its run.")
     weights: dict[Side, str] = Field(default={}, description="SHA-256 of both models' weights in memory.")
     rows: tuple[Row, ...]
+    cluster_by: str | None = Field(
+        default=None, description="Column that clusters are named after; None: an old record does not say."
+    )
+    unclustered: int = Field(default=0, description="Rows without it: each prompt is a cluster of its own.")
     definitions: dict[str, str] = Field(description="Metric -> what it is, in one sentence.")
     files: dict[str, str] = Field(
         default={}, description="Path -> SHA-256 of test set, training data and models."
@@ -118,6 +127,23 @@ class Record(BaseModel):
             raise ConfigError(f"this evaluation has no metric `{metric}`; it has: {known}")
         values = [getattr(row, side).get(metric) for row in self.rows]
         return [math.nan if value is None else float(value) for value in values]
+
+    def pairs(
+        self, metric: str, rows: Iterable[int] | None = None
+    ) -> tuple[list[float], list[float], list[Hashable]]:
+        """Values before and after, and clusters, of the rows where both have one.
+
+        Args:
+            metric: its name.
+            rows: indices to take; None: all.
+
+        Raises:
+            ConfigError: as `column`.
+        """
+        before, after, clusters = self.column(metric, "before"), self.column(metric, "after"), self.clusters
+        chosen = range(len(clusters)) if rows is None else rows
+        whole = [row for row in chosen if not math.isnan(before[row] + after[row])]
+        return [before[r] for r in whole], [after[r] for r in whole], [clusters[r] for r in whole]
 
     def where(self, kind: str) -> dict[str, list[int]]:
         """Value -> indices of its rows, for one kind of slice, sorted by value.
