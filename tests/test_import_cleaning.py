@@ -43,6 +43,7 @@ MARK = "This e-mail is confidential and intended only for the addressee. Notify 
         "On Monday your driver wrote:\nNobody is at home.\nI was.",
         "On 2026-05-05 at 09:31 your driver wrote:\nNobody is at home.\nI was.",
         "Thanks\nJane Roe\nOrder 48213",
+        "It hums.\nSent from my iPhone. I need help\nnow",
         "Sent from my old address last week, and it never came back.",
         "my name is <jane>, and my basket says\nTom and Co",
     ],

@@ -92,15 +92,15 @@ def _without_quotes(lines: list[str]) -> list[str]:
 
 
 def _starts_quote(lines: list[str], place: int) -> bool:
-    line, rest = lines[place].rstrip(), lines[place + 1 :]
+    line = lines[place].rstrip()
     if _FORWARDED.match(line) or _starts_header(lines, place):
         return True
     if _WROTE.match(line):
-        return _is_of_mail(line, rest)
-    if len(line) <= 20 or not rest or _WROTE.match(rest[0]):
+        return _is_of_mail(line, lines[place + 1 :])
+    if len(line) <= 20 or place + 1 == len(lines) or _WROTE.match(lines[place + 1]):
         return False
-    joined = f"{line.strip()} {rest[0].strip()}"  # one line that was broken into two
-    return bool(_WROTE.match(joined)) and _is_of_mail(joined, rest[1:])
+    joined = f"{line.strip()} {lines[place + 1].strip()}"  # one line that was broken into two
+    return bool(_WROTE.match(joined)) and _is_of_mail(joined, lines[place + 2 :])
 
 
 def _is_of_mail(line: str, rest: list[str]) -> bool:

@@ -13,7 +13,8 @@ _DEVICE = re.compile(
     r"pixel|xiaomi|blackberry|tablet|device)\b|sent from (outlook|yahoo mail|mail for windows|proton)\b|"
     r"get outlook for (ios|android)|gesendet von (mail für|outlook für|meinem|mobile)\b|"
     r"von meinem .{2,30} gesendet$|diese nachricht wurde von meinem .{2,60} gesendet|"
-    r"envoyé de mon (iphone|ipad|mobile|téléphone)|enviado desde mi (iphone|ipad|móvil|teléfono)).{0,40}$",
+    r"envoyé de mon (iphone|ipad|mobile|téléphone)|enviado desde mi (iphone|ipad|móvil|teléfono))"
+    r"[^.?!]{0,40}[.!]?$",
     re.I,
 )
 _DEVICE_WORDS = 9
@@ -95,14 +96,16 @@ def _is_legal(paragraph: list[str]) -> bool:
 
 def without_signature(lines: list[str]) -> list[str]:
     """Up to a delimiter or goodbye behind which nothing but a name card stands."""
-    for place, line in enumerate(lines):
-        words = line.strip()
-        if words in _LIKE_DELIMITERS or _GOODBYE.match(words):
-            before, after = (
-                [one.strip() for one in part if one.strip()] for part in (lines[:place], lines[place + 1 :])
-            )
-            if before and 0 < len(after) <= _LINES and (line == _DELIMITER or _is_card(after)):
-                return without_signature(lines[:place])
+    return _up_to_card(_up_to_card(lines))  # a goodbye above a delimiter
+
+
+def _up_to_card(lines: list[str]) -> list[str]:
+    texts = [place for place, line in enumerate(lines) if line.strip()]
+    for last in texts[1:-1][-_LINES:]:
+        line, after = lines[last], [lines[place].strip() for place in texts if place > last]
+        ends = line.strip() in _LIKE_DELIMITERS or _GOODBYE.match(line.strip())
+        if line == _DELIMITER or (ends and _is_card(after)):
+            return lines[:last]
     return lines
 
 
