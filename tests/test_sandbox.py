@@ -24,6 +24,7 @@ from stateset.rl.verifiers.sandbox import kernel, linux
 from stateset.rl.verifiers.sandbox.executor import REASONS, Outcome, Request, same, used
 from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
 from stateset.rl.verifiers.sandbox.linux import LinuxSandbox
+from stateset.rl.verifiers.sandbox.unsafe import UnsafeLocal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tier is Linux's")
 SECONDS = 1.0
@@ -61,6 +62,47 @@ def test_a_function_and_a_program(sandbox: LinuxSandbox) -> None:
     )
     assert sandbox.run(Request(source=library)).value == "all there\n"
     assert sandbox.tier in used, "what the manifest says ran"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys\na, b = map(int, input().split())\nsys.stdout.buffer.write(b'%d' % (a + b))",
+        "import sys\na, b = map(int, sys.stdin.buffer.read().split())\nsys.stdout.write(str(a + b))",
+        "a, b = map(int, open(0).read().split())\nopen(1, 'w').write(str(a + b))",
+        "import os\na, b = map(int, os.read(0, os.fstat(0).st_size).split())\nos.write(1, b'%d' % (a + b))",
+        "import sys\ninput = sys.stdin.readline\na, b = map(int, input().split())\nprint(a + b, flush=True)",
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\na, b = map(int, input().split())\n"
+        "print(a + b)",
+        "import sys\na, b = map(int, input().split())\nprint(a + b)\nsys.stdout.close()",
+        "import os, sys\nassert (sys.stdin.fileno(), sys.stdout.fileno()) == (0, 1)\n"
+        "a, b = map(int, input().split())\nprint(a, end='', flush=True)\nos.write(1, b'%d' % (a + b - 10))",
+    ],
+)
+@pytest.mark.parametrize("tier", ["linux", "unsafe-local"])
+def test_a_program_reads_and_prints_as_programs_do(sandbox: LinuxSandbox, tier: str, source: str) -> None:
+    executor = sandbox if tier == "linux" else UnsafeLocal(timeout_seconds=20.0)
+    outcome = executor.run(Request(source=source, stdin="1 12\n"))
+    assert (outcome.frame or "").strip() == "13", outcome
+
+
+def test_input_and_output_of_any_length(sandbox: LinuxSandbox) -> None:
+    long = "x" * 500_000
+    assert sandbox.run(Request(source="print(input())", stdin=long)).frame == f"{long}\n"
+    assert sandbox.run(Request(source="import os\nos.write(1, bytes([255]))")).reason == "bad-frame"
+    assert sandbox.run(Request(source="print('a\\0b')")).frame == "a\0b\n"
+
+
+@pytest.mark.parametrize("change", ["os.write(0, b'y')", "os.truncate(0, 9)", "os.ftruncate(0, 0)"])
+def test_nobody_writes_into_the_input(sandbox: LinuxSandbox, change: str) -> None:
+    assert sandbox.run(Request(source=f"import os\n{change}", stdin="x")).reason == "raised"
+
+
+def test_what_a_program_prints_before_it_dies_is_no_result(sandbox: LinuxSandbox) -> None:
+    begins = "import os\nprint(13, flush=True)\n"
+    assert sandbox.run(Request(source=f"{begins}os._exit(0)")).reason == "no-result"
+    assert sandbox.run(Request(source=f"{begins}os.fork()")).reason == "forbidden"
+    assert sandbox.run(Request(source=f"{begins}1 / 0")).reason == "raised"
 
 
 def test_what_an_honest_program_does_wrong_is_told(sandbox: LinuxSandbox) -> None:
@@ -280,9 +322,9 @@ def test_a_hostile_frame_costs_its_answer_and_not_the_clock(sandbox: LinuxSandbo
     source = (
         "import json, os\n"
         "keys = [k * (2**61 - 1) for k in range(1, 60000)]\n"
-        "os.write(4, json.dumps({'value': {'set': keys}}).encode())\nos._exit(0)"
+        "os.write(4, b'\\0' + json.dumps({'value': {'set': keys}}).encode())\nos._exit(0)"
     )
-    outcome = sandbox.run(Request(source=source))
+    outcome = sandbox.run(Request(source=source, entry="f"))
     assert outcome.reason in ("", "output")
     begun = time.process_time()
     assert not same(outcome.frame, {1, 2, 3})

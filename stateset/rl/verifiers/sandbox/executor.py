@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stateset.rl.verifiers.sandbox.fork_server import plain, tagged
+from stateset.rl.verifiers.sandbox.fork_server import END, LONGEST_DETAIL, plain, tagged
 
 REASONS = {
     "": "it ran and gave a value",
@@ -51,6 +51,7 @@ class Outcome:
     """What came of a run: a `frame` where `reason` is empty, else one of `REASONS` with its `detail`.
 
     The frame is what the code wrote, JSON as `tagged` makes it of a value; nothing has looked into it yet.
+    Of a whole program it is the text that it printed.
     """
 
     frame: Any = None
@@ -81,6 +82,22 @@ class Executor(Protocol):
     def close(self) -> None:
         """End its processes."""
         ...
+
+
+def read_answer(data: bytes, entry: str | None) -> tuple[str, Any, str]:
+    """Reason, frame and detail in what a case wrote: what a whole program printed, END, and one frame."""
+    printed, _, said = data.rpartition(END)
+    try:
+        frame = json.loads(said)
+        if set(frame) == {"value"} and entry is None:
+            return "", printed.decode("utf-8", "surrogatepass"), ""
+        if set(frame) == {"value"} and not printed:
+            return "", frame["value"], ""
+        if set(frame) == {"reason", "detail"} and frame["reason"] in SAID_INSIDE:
+            return frame["reason"], None, str(frame["detail"])[:LONGEST_DETAIL]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    return "bad-frame", None, ""
 
 
 def same(frame: Any, expected: Any, *, tolerance: float = 0.0) -> bool:

@@ -2,8 +2,9 @@
 
 Run by its path with `python -I -S -B`, standard library only. It knows nothing of a case: the request goes
 from the trainer straight to the child, and so does the answer. Over the socket at descriptor 0: one byte with
-two descriptors begins a child and is answered with its process id; one byte without reaps it and is answered
-with its wait status and its peak of memory.
+three descriptors begins a child and is answered with its process id; one byte without reaps it and is
+answered with its wait status and its peak of memory. A child has its input at 0, the request at 3 and the
+answer at 4: what a whole program prints, END, and one frame of JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _PRELOADED = (
 )  # fmt: skip
 LONGEST_DETAIL = 500
 READY = b"+"  # every right is gone; the request is sent once this has been read
+END = b"\0"  # between what is printed and the frame, which has none
 
 
 def main() -> NoReturn:
@@ -43,7 +45,7 @@ def main() -> NoReturn:
     gc.freeze()
     control = socket.socket(fileno=0)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
         if not message:
             os._exit(0)
         pid = os.fork()
@@ -60,10 +62,14 @@ def main() -> NoReturn:
 
 def once() -> NoReturn:
     """Run one request of stdin in this very process, with all its rights, and answer on stdout."""
-    request = json.load(sys.stdin)
-    answer = os.dup(1)
-    _write(answer, json.dumps(_run(request, request["output_bytes"])).encode())
-    os._exit(0)
+    import tempfile
+
+    request, answer = json.load(sys.stdin), os.dup(1)
+    with tempfile.TemporaryFile(buffering=0) as given:
+        given.write(request["stdin"].encode("utf-8", "surrogatepass"))
+        given.seek(0)
+        os.dup2(given.fileno(), 0)
+    _answer(request, request["output_bytes"], answer)
 
 
 def _rules(kernel: ModuleType, settings: dict[str, Any]) -> int | OSError:
@@ -75,19 +81,22 @@ def _rules(kernel: ModuleType, settings: dict[str, Any]) -> int | OSError:
 
 
 def _child(
-    kernel: ModuleType, settings: dict[str, Any], rules: int | OSError, given: int, answer: int
+    kernel: ModuleType, settings: dict[str, Any], rules: int | OSError, given: int, request: int, answer: int
 ) -> NoReturn:
     """Give up every right, read the request, run it, write one frame."""
     try:
         os.setsid()
         os.chdir("/")
         os.environ.clear()
-        os.dup2(given, 62)
+        os.dup2(given, 60)
+        os.dup2(request, 62)
         os.dup2(answer, 63)
         if isinstance(rules, int):
             os.dup2(rules, 61)
-        os.closerange(0, 61)
+        os.closerange(0, 60)
         os.closerange(64, os.sysconf("SC_OPEN_MAX"))
+        os.dup2(60, 0)
+        os.dup2(63, 1)
         os.dup2(62, 3)
         os.dup2(63, 4)
         if isinstance(rules, OSError):
@@ -102,22 +111,34 @@ def _child(
         _write(4, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
     _write(4, READY)
-    _write(4, json.dumps(_run(_read(3), settings["output_bytes"])).encode())
+    _answer(_read(3), settings["output_bytes"], 4)
+
+
+def _answer(request: dict[str, Any], output_bytes: int, answer: int) -> NoReturn:
+    """Run the request; a whole program's descriptor 1 leads to the answer, a function has none."""
+    if request["entry"] is not None:
+        os.close(1)
+    said = json.dumps(_run(request, output_bytes)).encode()
+    _write(answer, END + said)
     os._exit(0)
 
 
 def _run(request: dict[str, Any], output_bytes: int) -> dict[str, Any]:
-    """The value of `entry(*args)`, or what a whole program printed, tagged by type."""
-    printed = _Bounded(output_bytes)
-    given = io.BytesIO(request["stdin"].encode("utf-8", "surrogatepass"))
+    """The value of `entry(*args)`, tagged by type; None of a whole program, which has printed."""
+    whole = request["entry"] is None
+    given = io.BufferedReader(io.FileIO(0, closefd=False))
     sys.stdin = io.TextIOWrapper(given, encoding="utf-8", errors="surrogatepass")
-    sys.stdout, sys.stderr = printed, _Bounded(output_bytes)
+    sys.stdout = printed = _Bounded(output_bytes, 1 if whole else None).as_text()
+    sys.stderr = _Bounded(output_bytes, None).as_text()
     names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     names |= {"exit": sys.exit, "quit": sys.exit}  # `site` has them, which is not imported
     try:
         _execute(request, names)
-        if request["entry"] is None:
-            return {"value": tagged(printed.getvalue())}
+        if whole:
+            for file in (sys.stdout, printed):  # the code may have put its own in place
+                if not getattr(file, "closed", False):
+                    file.flush()
+            return {"value": None}
         function = names.get(request["entry"])
         if not callable(function):
             return {"reason": "no-entry", "detail": f"the code defines no function {request['entry']}"}
@@ -182,16 +203,27 @@ class _TooMuchError(Exception):
     """More was printed than is allowed."""
 
 
-class _Bounded(io.StringIO):
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._left = most
+class _Bounded(io.RawIOBase):
+    """Passes what is written on to a descriptor, or nowhere, up to a limit."""
 
-    def write(self, text: str) -> int:
-        self._left -= len(text)
+    def __init__(self, most: int, descriptor: int | None) -> None:
+        self._left, self._descriptor = most, descriptor
+
+    def as_text(self) -> io.TextIOWrapper:
+        """A file of text, with its `buffer`."""
+        return io.TextIOWrapper(io.BufferedWriter(self), encoding="utf-8", errors="surrogatepass")
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return super().fileno() if self._descriptor is None else self._descriptor
+
+    def write(self, data: Any) -> int:
+        self._left -= len(data)
         if self._left < 0:
             raise _TooMuchError
-        return super().write(text)
+        return len(data) if self._descriptor is None else os.write(self._descriptor, data)
 
 
 def _read(descriptor: int) -> dict[str, Any]:

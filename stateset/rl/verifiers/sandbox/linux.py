@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from stateset.rl.errors import SandboxError
-from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, Outcome, Request, used
-from stateset.rl.verifiers.sandbox.fork_server import LONGEST_DETAIL, READY, tagged
+from stateset.rl.verifiers.sandbox.executor import Outcome, Request, read_answer, used
+from stateset.rl.verifiers.sandbox.fork_server import END, READY, tagged
 
 _SERVER = Path(__file__).with_name("fork_server.py")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
@@ -80,12 +80,13 @@ class LinuxSandbox:
             SandboxError: a right could not be taken from the process, so nothing was run.
         """
         body = {
-            "source": request.source, "entry": request.entry, "stdin": request.stdin,
+            "source": request.source, "entry": request.entry,
             "args": [tagged(argument) for argument in request.args],
         }  # fmt: skip
+        given = request.stdin.encode("utf-8", "surrogatepass")
         with self._lock:
             try:
-                return self._run(json.dumps(body).encode())
+                return self._run(json.dumps(body).encode(), given, request.entry)
             except (OSError, struct.error) as error:
                 self.close()
                 raise SandboxError(f"the sandbox's own process failed: {error}") from error
@@ -95,13 +96,14 @@ class LinuxSandbox:
         self._end()
         self._server = self._control = None
 
-    def _run(self, body: bytes) -> Outcome:
+    def _run(self, body: bytes, stdin: bytes, entry: str | None) -> Outcome:
         control = self._started()
         given, ours = os.pipe()
         theirs, answer = os.pipe()
         with open(ours, "wb", buffering=0) as request, open(theirs, "rb", buffering=0) as frame:
             try:
-                socket.send_fds(control, [b"x"], [given, answer])
+                with _sealed(stdin) as text:
+                    socket.send_fds(control, [b"x"], [text.fileno(), given, answer])
             finally:
                 os.close(given)
                 os.close(answer)
@@ -122,7 +124,7 @@ class LinuxSandbox:
             raise SandboxError(f"the sandbox is not complete here, and nothing was run: {missing}")
         seconds = time.monotonic() - begin
         used.add(self.tier)
-        reason, value, detail = self._judged(data, ended, status)
+        reason, value, detail = self._judged(data, entry, ended, status)
         return Outcome(frame=value, reason=reason, detail=detail, seconds=seconds, peak_bytes=1024 * peak)
 
     def _exchange(self, request: FileIO, frame: FileIO, body: bytes, until: float) -> tuple[bytes, str]:
@@ -150,11 +152,11 @@ class LinuxSandbox:
                         return b"", "output"
         return bytes(received), "timeout"
 
-    def _judged(self, data: bytes, ended: str, status: int) -> tuple[str, Any, str]:
+    def _judged(self, data: bytes, entry: str | None, ended: str, status: int) -> tuple[str, Any, str]:
         """Reason, frame and detail."""
         if ended:
             return ended, None, f"after {self.timeout_seconds:g} s" if ended == "timeout" else ""
-        if not data:
+        if END not in data:
             number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             if number == signal.SIGSYS:
                 return "forbidden", None, ""
@@ -163,15 +165,7 @@ class LinuxSandbox:
             if number and number != signal.SIGKILL:
                 return "crashed", None, signal.Signals(number).name
             return "no-result", None, ""
-        try:
-            frame = json.loads(data)
-            if set(frame) == {"value"}:
-                return "", frame["value"], ""
-            if set(frame) == {"reason", "detail"} and frame["reason"] in SAID_INSIDE:
-                return frame["reason"], None, str(frame["detail"])[:LONGEST_DETAIL]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return "bad-frame", None, ""
-        return "bad-frame", None, ""
+        return read_answer(data, entry)
 
     def _started(self) -> socket.socket:
         if self._control is not None and self._owner == os.getpid():
@@ -201,6 +195,18 @@ def _missing(frame: FileIO) -> str:
     if (said := frame.read(len(READY))) == READY:
         return ""
     return (said + frame.read()).decode(errors="replace") or "its process ended"
+
+
+def _sealed(data: bytes) -> FileIO:
+    """A file in memory that nobody can write, of which a program may know the size."""
+    import fcntl  # other systems have no seals
+
+    file = FileIO(os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+")
+    file.write(data)
+    file.seek(0)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
+    return file
 
 
 def _nothing() -> None:

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from stateset.rl.verifiers.sandbox.executor import SAID_INSIDE, UNSAFE, Outcome, Request, used
-from stateset.rl.verifiers.sandbox.fork_server import LONGEST_DETAIL, tagged
+from stateset.rl.verifiers.sandbox.executor import UNSAFE, Outcome, Request, read_answer, used
+from stateset.rl.verifiers.sandbox.fork_server import END, tagged
 
 _SCRIPT = Path(__file__).with_name("fork_server.py")
 
@@ -49,18 +49,10 @@ class UnsafeLocal:
         except subprocess.TimeoutExpired:
             return Outcome(reason="timeout", seconds=self.timeout_seconds)
         seconds = time.monotonic() - begin
-        if not done.stdout:
+        if END not in done.stdout:
             return Outcome(reason="no-result", seconds=seconds)
-        try:
-            frame = json.loads(done.stdout)
-            if "value" in frame:
-                return Outcome(frame=frame["value"], seconds=seconds)
-            reason, detail = frame["reason"], str(frame["detail"])[:LONGEST_DETAIL]
-        except (ValueError, TypeError, KeyError):
-            return Outcome(reason="bad-frame", seconds=seconds)
-        return Outcome(
-            reason=reason if reason in SAID_INSIDE else "bad-frame", detail=detail, seconds=seconds
-        )
+        reason, frame, detail = read_answer(done.stdout, request.entry)
+        return Outcome(frame=frame, reason=reason, detail=detail, seconds=seconds)
 
     def close(self) -> None:
         """Nothing to end."""
