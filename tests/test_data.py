@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+import re
 from pathlib import Path
 
 import datasets
@@ -166,7 +167,7 @@ def test_messages():
         ([*MESSAGES, {"role": "assistant", "content": "hello"}], "ends with an assistant message"),
         (
             [{"role": "bot", "content": "x"}],
-            r"`prompt[0]` has role 'bot'; use one of system, user, assistant, tool",
+            r"`prompt[0]` has an unknown role; use one of system, user, assistant, tool",
         ),
         ([*MESSAGES, {"role": "user"}], "`prompt[2]` has content of type NoneType"),
         ([{"role": "user", "content": "x", "tool_calls": [1]}], "`prompt[0]` has unknown `tool_calls`"),
@@ -180,7 +181,7 @@ def test_messages():
         (" \n", "`prompt` is empty"),
         ("a\ud800", "`prompt` holds half a surrogate pair at character 2"),
         (None, "not NoneType"),
-        (float("nan"), "not float (nan)"),
+        (float("nan"), "not float"),
         (b"hi", "not bytes"),
         ({"role": "user"}, "not dict"),
     ],
@@ -214,14 +215,14 @@ def test_all_bad_lines_are_counted_and_five_are_shown(write):
     shown = refusal(write("tickets.jsonl", "\n".join(lines))).splitlines()
     assert shown[0] == "tickets.jsonl: 7 rows cannot be used:"
     assert shown[1].startswith("  tickets.jsonl:2: not valid JSON (")
-    assert shown[1].endswith('); correct or remove the line: {"prompt": "x",}')
+    assert shown[1].endswith("); correct or remove the line.")
     assert [line.split(":")[1] for line in shown[2:6]] == ["3", "4", "5", "6"]
     assert shown[6:] == ["  ... and 2 more"]
 
 
-def test_long_broken_lines_are_cut(write):
-    message = refusal(write("a.jsonl", "x" * 1000))
-    assert message.endswith(f": {'x' * 60}...")
+def test_no_text_of_a_row_is_in_the_message(write):
+    lines = ['{"prompt": "I am Jane Doe', '{"prompt": 4155550132}', '{"prompt": [{"role": "Jane"}]}']
+    assert not re.search("Jane|4155550132", refusal(write("a.jsonl", "\n".join(lines))))
 
 
 @pytest.mark.parametrize(

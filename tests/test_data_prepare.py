@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
 from stateset.rl.cli import main
 from stateset.rl.cli.app import app
 from stateset.rl.data.bundled import bundled_rows
+from stateset.rl.data.data_report import remarks
 from stateset.rl.data.frozen import check_files, refuse_frozen
 from stateset.rl.data.importers import import_files
+from stateset.rl.data.load import load_tasks
 from stateset.rl.data.near_duplicates import near_pairs
 from stateset.rl.data.preparation import Settings, prepare_rows
 from stateset.rl.data.prepare import prepare_training_data
@@ -149,6 +155,85 @@ def test_without_times_the_seed_decides_and_no_group_is_cut() -> None:
     assert {8 < one.count(name) <= 10 for name in ("validation", "test")} == {True}
 
 
+POLICIES = ("Shop A refunds within a month. " * 60, "Shop B sells lamps as they are. " * 60)
+
+
+def under(policy: int, text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": POLICIES[policy]}, {"role": "user", "content": text}]
+
+
+def test_a_long_policy_makes_no_near_duplicates_and_hides_none() -> None:
+    rows = [row | {"prompt": under(place % 2, row["prompt"])} for place, row in enumerate(tickets(60))]
+    said = rows[0]["prompt"][1]["content"]
+    for name, policy in (("other", 1), ("same", 0), ("again", 1)):
+        rows.append(rows[0] | {"id": name, "thread": name, "customer": name, "time": DAYS[5],
+                               "prompt": under(policy, said + " lamp")})  # fmt: skip
+    prepared = prepare_rows(rows_of(rows), Settings())
+    assert [(one.id, one.of) for one in prepared.duplicates] == [
+        ("same", "t0"), ("again", "other"),
+    ]  # fmt: skip
+    split = next(name for name, found in prepared.splits.items() if any(row["id"] == "t0" for row in found))
+    assert any(row["id"] == "other" for row in prepared.splits[split])
+
+
+def test_the_same_words_under_another_policy_in_another_split_are_a_leak() -> None:
+    rows = [row | {"split": "train"} for row in tickets(40)]
+    rows[39]["split"] = "test"
+    rows[39]["prompt"], rows[3]["prompt"] = (under(policy, rows[3]["prompt"]) for policy in (0, 1))
+    with pytest.raises(GateError, match=r"near-duplicates.*\n.*t3 \(train\) and t39 \(test\)"):
+        prepare_rows(rows_of(rows), Settings())
+
+
+def test_the_frozen_test_set_is_known_under_any_policy(tmp_path: Path) -> None:
+    rows = [row | {"prompt": under(0, row["prompt"])} for row in tickets(60)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test = prepare_folder([file], tmp_path / "out", Settings()).splits["test"][0]["prompt"]
+    with pytest.raises(GateError, match="near-duplicate"):
+        refuse_frozen([{"prompt": under(1, test[1]["content"] + " lamp")}], tmp_path / "out/manifest.json")
+
+
+def test_times_are_compared_as_times_and_others_are_rejected() -> None:
+    rows = tickets(60)
+    good = [1767600000, "2026-01-05", "2026-01-05T09:00:00+01:00", "2026-01-05 08:00:00"]
+    bad = ["1/3/2026", "20260105", True, "9999-12-31T23:00:00-05:00"]
+    for row, time in zip(rows, good + bad, strict=False):
+        row["time"] = time
+    prepared = prepare_rows(rows_of(rows), Settings())
+    assert [one.line for one in prepared.rejected] == [5, 6, 7, 8]
+    assert all("write it as ISO 8601" in one.reason for one in prepared.rejected)
+    times = {row["id"]: row["time"] for found in prepared.splits.values() for row in found}
+    assert [times[f"t{place}"] for place in range(4)] == [
+        "2026-01-05T08:00:00Z", "2026-01-05T00:00:00Z", "2026-01-05T08:00:00Z", "2026-01-05T08:00:00Z",
+    ]  # fmt: skip
+
+
+def test_a_table_with_times_and_decimals_is_prepared(tmp_path: Path) -> None:
+    moment = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    rows = [
+        row | {"time": moment + timedelta(place), "day": moment.date(), "price": Decimal("19.90")}
+        for place, row in enumerate(tickets(30))
+    ]
+    file = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    row = prepare_folder([file], tmp_path / "out", Settings()).splits["train"][0]
+    assert (row["time"], row["day"], row["price"]) == ("2026-01-05T10:00:00Z", "2026-01-05", 19.9)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"prompt": "hello", "scan": b"x"}]), file)
+    with pytest.raises(DataError, match=r"rows.parquet row 1: `scan` holds bytes; make it text"):
+        load_tasks(file)
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((1, 1), False), ((1,) * 8 + (4,), True)])
+def test_the_report_says_of_a_group_that_is_too_large_to_divide(sizes: tuple[int, ...], said: bool) -> None:
+    rows = tickets(sum(sizes))
+    for row, customer in zip(rows, [at for at, size in enumerate(sizes) for _ in range(size)], strict=True):
+        row["customer"] = f"C{customer}"
+    settings = Settings(validation_share=0, test_share=0.3)
+    notes = " ".join(remarks(prepare_rows(rows_of(rows), settings), settings))
+    assert ("4 of 12 rows belong together by customer" in notes) == said
+    assert ("belong together" in notes) == said
+
+
 def test_quality_is_the_mean_worked_out_by_hand() -> None:
     row = {"resolved": True, "satisfaction": 3, "reopened": "true", "reply": "one two three four"}
     assert quality_parts(row) == {"resolved": 1.0, "satisfaction": 0.5, "reopened": 0.0}
@@ -171,6 +256,17 @@ def test_macros_dense_personal_data_and_endless_replies_score_less() -> None:
     assert parts[4]["length"] == 0.5
 
 
+def test_a_macro_of_four_thousand_threads_takes_no_memory_of_all_pairs() -> None:
+    macro = "Thank you for your message, we will look into it and come back to you soon."
+    rows = [{"thread": str(place), "reply": macro} for place in range(4000)]
+    tracemalloc.start()
+    parts = text_quality(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {one["own_words"] for one in parts} == {0.0}
+    assert peak < 20e6
+
+
 def test_min_quality_is_for_training_rows_only() -> None:
     prepared = prepare_rows(rows_of(tickets(100)), Settings(min_quality_score=0.7))
     scores = {name: [row["quality_score"] for row in rows] for name, rows in prepared.splits.items()}
@@ -190,7 +286,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_go_on() -> None:
     prepared = prepare_rows(rows_of(rows), Settings())
     assert [one.line for one in prepared.rejected] == [5, 10, 13, 21, 31, 32]
     reasons = " ".join(one.reason for one in prepared.rejected)
-    assert all(word in reasons for word in ("prompt", "from 1 to 5", "t3", "exam"))
+    assert all(word in reasons for word in ("prompt", "from 1 to 5", "rows.jsonl:4", "train"))
     assert prepared.counts["rows read"] == 60
     assert sum(map(len, prepared.splits.values())) == 54
 
@@ -309,13 +405,13 @@ def test_preparing_later_rows_leaves_the_frozen_test_set_out(folder: Path, tmp_p
 def test_a_model_card_says_what_its_rows_were_made_of(folder: Path) -> None:
     train = folder / "train.jsonl"
     settings = {"dataset": str(train)}
-    found = dict(_lineage("base", settings, None))["prepared from"]
+    found = dict(_lineage("base", settings, {}))["prepared from"]
     counts = json.loads((folder / "manifest.json").read_text())["counts"]
     assert found.startswith("rows.jsonl (SHA-256 ")
     assert f"; rows read {counts['rows read']}, rejected " in found
     train.write_text(train.read_text() + "\n")
-    assert "prepared from" not in dict(_lineage("base", settings, None))
-    assert "prepared from" not in dict(_lineage("base", {"dataset": "support_tickets"}, None))
+    assert "prepared from" not in dict(_lineage("base", settings, {}))
+    assert "prepared from" not in dict(_lineage("base", {"dataset": "support_tickets"}, {}))
 
 
 def test_a_changed_test_file_is_refused(folder: Path) -> None:
@@ -333,6 +429,28 @@ def test_the_report_is_one_offline_page_without_a_ticket(folder: Path) -> None:
     assert "Quintero" not in page
     test = json.loads((folder / "test.jsonl").read_text().splitlines()[0])
     assert str(test["prompt"])[:40] not in page
+
+
+def test_what_rejected_rows_hold_stands_in_no_file_of_the_folder(tmp_path: Path) -> None:
+    bad = [
+        '{"prompt": "I am Jane Doe, jane.doe@gmail.com',
+        json.dumps({"prompt": "hello", "satisfaction": "bad, says Jane Doe"}),
+        json.dumps({"prompt": "hello", "split": "Jane Doe"}),
+        json.dumps({"prompt": {"text": "Jane Doe"}}),
+        json.dumps({"prompt": "hello", "reply": ["Jane Doe"]}),
+        json.dumps({"prompt": [{"role": "Jane Doe", "content": "hello"}]}),
+        json.dumps({"jane.doe@gmail.com": "hello"}),
+        json.dumps({"id": "Jane Doe", "prompt": "hello, one"}),
+        json.dumps({"id": "Jane Doe", "prompt": "hello, two"}),
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in tickets(60)) + "\n".join(bad))
+    prepared = prepare_folder([file], tmp_path / "out", Settings())
+    assert [one.line for one in prepared.rejected] == [61, 62, 63, 64, 65, 66, 67, 69]
+    for name in ("rejected.jsonl", "report.html"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "rows.jsonl" in text
+        assert not [word for word in ("Jane", "jane.doe") if word in text]
 
 
 def test_an_existing_folder_is_not_overwritten(folder: Path) -> None:

@@ -268,7 +268,7 @@ def test_quality_worked_out_by_hand(row, score):
     [
         ([{"prompt": "a"}], 0.8, "1 of 1 rows have no quality"),
         ([{"prompt": "a", "satisfaction": 9}], 0.8, "`satisfaction` is 9"),
-        ([{"prompt": "a", "resolved": "maybe"}], 0.8, "`resolved` is 'maybe'"),
+        ([{"prompt": "a", "resolved": "maybe"}], 0.8, "`resolved` is a text of 5 characters"),
         ([{"prompt": "a", "satisfaction": 2}], 0.8, "no row reaches"),
         ([{"prompt": "a", "satisfaction": 2}], 1.5, "from 0 to 1"),
         ([{"satisfaction": 2}], 0.5, "no `prompt`"),

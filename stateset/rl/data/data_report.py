@@ -55,10 +55,10 @@ def remarks(prepared: Prepared, settings: Settings) -> Iterator[str]:
     else:
         yield f"Split by {settings.by}, in an order of seed {settings.seed}: not every row has a time."
     rows = sum(name is not None for name in split.names)
-    if split.largest_group > _LARGE_GROUP * rows:
+    if not prepared.given_split and split.largest_group > max(1, _LARGE_GROUP * rows):
         yield (
-            f"One group holds {split.largest_group} of {rows} rows, which cannot be divided without a leak: "
-            "shares may be far from those asked for. Try another --by."
+            f"{split.largest_group} of {rows} rows belong together by {settings.by}, thread or text and stay "
+            "in one split, so shares may be far from those asked for. Another --by may make smaller groups."
         )
     unknown = rows - len(prepared.scored)
     if unknown > 0 and not prepared.scored:
@@ -97,27 +97,15 @@ def _pictures(prepared: Prepared, settings: Settings) -> Iterator[Picture]:
     times = {
         name: [str(row["time"]) for row in rows if row.get("time")] for name, rows in prepared.splits.items()
     }
-    if any(times.values()) and all(_is_day(time) for found in times.values() for time in found):
+    if any(times.values()):
         yield timeline("Replies over time", "Rows by the day of the reply.", times)
-
-
-def _is_day(time: str) -> bool:
-    from datetime import date
-
-    try:
-        date.fromisoformat(time[:10])
-    except ValueError:
-        return False
-    return True
 
 
 def _left_out(prepared: Prepared) -> Iterator[str]:
     if prepared.rejected:
-        lines = [
-            (str(one).partition(": ")[0], one.ticket or "-", one.reason) for one in prepared.rejected[:_SHOWN]
-        ]
+        lines = [(one.place, one.reason) for one in prepared.rejected[:_SHOWN]]
         yield _head("Rejected rows", len(prepared.rejected), "rejected.jsonl")
-        yield table(("where", "ticket", "reason"), lines)
+        yield table(("where", "reason"), lines)
     if prepared.duplicates:
         pairs = [(one.id, one.of, f"{one.similarity:.0%}") for one in prepared.duplicates[:_SHOWN]]
         yield _head("Near-duplicates left out", len(prepared.duplicates), "duplicates.jsonl")

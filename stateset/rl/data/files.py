@@ -1,6 +1,7 @@
 """Reading rows from a file: one small reader a format.
 
-A line that cannot be read becomes a row with a problem, so that all of them can be shown together.
+A line that cannot be read becomes a row with a problem, so that all of them can be shown together. The
+problem says where and why, never what the line holds: it may be personal.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import difflib
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from stateset.rl.data.json_text import NotJSONError, elements, parse_json
 from stateset.rl.data.rows import Row
 from stateset.rl.errors import DataError, MissingExtraError
-
-_SHOWN = 60  # characters of a line that cannot be read
 
 
 def read_rows(path: Path, label: str) -> Iterator[Row]:
@@ -72,7 +74,7 @@ def _read_jsonl(path: Path, label: str) -> Iterator[Row]:
         try:
             yield Row(parse_json(line), where)
         except NotJSONError as error:
-            yield Row(None, where, f"not valid JSON ({error}); {_remedy(line)}: {_shown(line)}")
+            yield Row(None, where, f"not valid JSON ({error}); {_remedy(line)}.")
 
 
 def _remedy(line: str) -> str:
@@ -81,12 +83,6 @@ def _remedy(line: str) -> str:
     if "\r" in line.rstrip():
         return "lines end with CR alone: save the file with LF"
     return "correct or remove the line"
-
-
-def _shown(line: str) -> str:
-    start = line.strip()[:_SHOWN]
-    visible = "".join(character if character.isprintable() else "\ufffd" for character in start)
-    return f"{visible}..." if len(line.strip()) > _SHOWN else visible
 
 
 def _read_json(path: Path, label: str) -> Iterator[Row]:
@@ -171,7 +167,36 @@ def _read_parquet(path: Path, label: str) -> Iterator[Row]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (ValueError, OSError) as error:
         raise DataError(f"{label}: not a readable parquet file ({error}); export it again.") from error
-    return (Row(row, f"{label} row {number}") for number, row in enumerate(rows, start=1))
+    return (_parquet_row(row, f"{label} row {number}") for number, row in enumerate(rows, start=1))
+
+
+def _parquet_row(row: Mapping[str, Any], where: str) -> Row:
+    found = {}
+    for column, value in row.items():
+        try:
+            found[column] = _plain(value)
+        except TypeError as error:
+            return Row(None, where, f"`{column}` holds {error}; make it text or numbers, or leave it out.")
+    return Row(found, where)
+
+
+def _plain(value: Any) -> Any:
+    """A table's value as JSON has it: times as ISO 8601, decimals as numbers, durations as seconds.
+
+    Raises:
+        TypeError: there is no such form; the message names the type.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | timedelta):
+        return float(value) if isinstance(value, Decimal) else value.total_seconds()
+    raise TypeError(type(value).__name__)
 
 
 READERS: Mapping[str, Callable[[Path, str], Iterator[Row]]] = {

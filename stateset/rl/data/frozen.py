@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stateset.rl.data.near_duplicates import conversation_texts, near_pairs, normal_text
+from stateset.rl.data.near_duplicates import conversation_text, near_pairs, normal_text
 from stateset.rl.data.pii import Pseudonyms
 from stateset.rl.data.pii.pseudonyms import hashed
 from stateset.rl.data.rows import is_missing
@@ -35,7 +35,7 @@ def row_hash(row: Mapping[str, Any]) -> str:
 
 def prompt_hash(row: Mapping[str, Any]) -> str:
     """SHA-256 of what the prompt says, the same for any numbers, placeholders, case and system message."""
-    text = conversation_texts([row])[0]
+    text = conversation_text(row)
     return fingerprint([normal_text(Pseudonyms([row]).text(text))])
 
 
@@ -139,9 +139,8 @@ def _by_hashes(rows: Sequence[Mapping[str, Any]], frozen: Mapping[str, Any]) -> 
 
 def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, known: Mapping[int, str]) -> dict[int, str]:
     frozen = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines() if line]
-    texts = conversation_texts([*frozen, *rows])
-    later = zip(rows, texts[len(frozen) :], strict=True)
-    texts[len(frozen) :] = [Pseudonyms([row]).text(text) for row, text in later]
+    texts = [conversation_text(row) for row in frozen]
+    texts += [Pseudonyms([row]).text(conversation_text(row)) for row in rows]
     problems = {}
     for first, second, similarity in near_pairs(texts):
         place = second - len(frozen)

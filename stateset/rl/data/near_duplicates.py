@@ -7,6 +7,7 @@ mail that differs in its order number or its sender's name is a duplicate.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -51,11 +52,25 @@ def near_pairs(texts: Sequence[str], threshold: float = THRESHOLD) -> list[Pair]
     return sorted(pairs + _similar({place: text for text, place in first.items() if text}, threshold))
 
 
-def conversation_texts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each row's prompt says; system messages only where the rows' differ."""
-    systems = {_joined(row.get("prompt"), ("system",)) for row in rows}
-    roles = ("user", "assistant", "tool") if len(systems) < 2 else ("system", "user", "assistant", "tool")
-    return [_joined(row.get("prompt"), roles) for row in rows]
+def conversation_text(row: Mapping[str, Any]) -> str:
+    """What is said in a row's prompt, without system messages: a policy would outweigh a question."""
+    return _joined(row.get("prompt"), ("user", "assistant", "tool"))
+
+
+def duplicate_pairs(
+    rows: Sequence[Mapping[str, Any]], pairs: Sequence[Pair], threshold: float = THRESHOLD
+) -> list[Pair]:
+    """Of `near_pairs` of conversations, those that are one task: under the same system messages."""
+    under: dict[str, list[int]] = defaultdict(list)
+    for place in sorted({place for pair in pairs for place in (pair.first, pair.second)}):
+        under[normal_text(_joined(rows[place].get("prompt"), ("system",)))].append(place)
+    if len(under) < 2:
+        return list(pairs)
+    return [
+        Pair(places[one.first], places[one.second], one.similarity)
+        for places in under.values()
+        for one in near_pairs([conversation_text(rows[place]) for place in places], threshold)
+    ]
 
 
 def normal_text(text: str) -> str:

@@ -6,18 +6,20 @@ score chooses training rows only; validation and test rows are what customers re
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stateset.rl.data.frozen import find_frozen
-from stateset.rl.data.near_duplicates import THRESHOLD, Pair, conversation_texts, near_pairs
-from stateset.rl.data.pii import pseudonymise_rows
+from stateset.rl.data.importers.export_file import utc_time
+from stateset.rl.data.near_duplicates import THRESHOLD, Pair, conversation_text, duplicate_pairs, near_pairs
+from stateset.rl.data.pii import Pseudonyms, pseudonymise_rows
 from stateset.rl.data.pii.columns import check_people
 from stateset.rl.data.quality import quality_parts, quality_score, text_quality
 from stateset.rl.data.rejected import Rejected, rejected_at
-from stateset.rl.data.rows import Row, is_missing, task_from_row
+from stateset.rl.data.rows import Row, described, is_missing, task_from_row
 from stateset.rl.data.split import SPLITS, Split, components, find_leaks, make_split, refuse_leaks
 from stateset.rl.errors import DataError
 from stateset.rl.types import Task
@@ -54,6 +56,7 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
+_EARLIEST = "1980"  # what is read as an earlier time is another number, such as a date without hyphens
 Scored = tuple[float | None, dict[str, float]]
 
 
@@ -102,13 +105,15 @@ def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dic
             quality_parts(row.value, row.where)
             check_people(row.value, row.where)
             _check_columns(row)
+            time = _time(row)
             name = task.id or f"row-{number:05d}"
             if name in places:
-                raise DataError(f"{row.where}: id '{name}' is also that of {places[name]}; make ids unique.")
+                raise DataError(f"{row.where}: its `id` is also that of {places[name]}; make ids unique.")
             places[name] = row.where
-            good.append({"id": name} | dict(row.value) | {"id": name})
+            good.append({"id": name} | dict(row.value) | {"id": name} | time)
         except DataError as error:
-            rejected.append(rejected_at(row.where, str(error)))
+            reason = str(error).removeprefix(f"{row.where}: ")
+            rejected.append(rejected_at(row.where, Pseudonyms().text(reason)))  # it may name odd columns
     held = find_frozen(good, frozen) if frozen else {}
     rejected += [
         rejected_at(places[good[place]["id"]], f"of the frozen test set: {why}")
@@ -126,12 +131,12 @@ def clean_rows(rows: Sequence[dict[str, Any]], settings: Settings) -> Cleaned:
         MissingExtraError: an optional package is not installed.
     """
     clean, pii = pseudonymise_rows(rows, _detectors(settings))
-    pairs = near_pairs(conversation_texts(clean), settings.near_duplicate)
+    pairs = near_pairs([conversation_text(row) for row in clean], settings.near_duplicate)
     given = _given_split(clean)
     if given is not None:
         links = [(pair.first, pair.second) for pair in pairs]
         refuse_leaks(find_leaks(clean, given, by=settings.by, links=links), clean, given)
-    kept, duplicates = _without_duplicates(clean, pairs)
+    kept, duplicates = _without_duplicates(clean, duplicate_pairs(clean, pairs, settings.near_duplicate))
     return Cleaned(
         rows=clean,
         kept=kept,
@@ -202,9 +207,24 @@ def _chosen(
 def _check_columns(row: Row) -> None:
     split, reply = row.value.get("split"), row.value.get("reply")
     if not is_missing(split) and split not in SPLITS:
-        raise DataError(f"{row.where}: `split` is {split!r}; use one of {', '.join(SPLITS)}.")
+        raise DataError(f"{row.where}: `split` is {described(split)}; use one of {', '.join(SPLITS)}.")
     if reply is not None and not (isinstance(reply, str) and reply.strip()):
-        raise DataError(f"{row.where}: `reply` is {reply!r}; give the text of the agent's reply.")
+        raise DataError(f"{row.where}: `reply` is {described(reply)}; give the text of the agent's reply.")
+
+
+def _time(row: Row) -> dict[str, str]:
+    """`time` in UTC, so that times can be compared as texts; nothing where the row has none."""
+    value, found = row.value.get("time"), ""
+    if is_missing(value):
+        return {}
+    with contextlib.suppress(OverflowError):
+        found = utc_time(value)
+    if found < _EARLIEST:
+        raise DataError(
+            f"{row.where}: `time` cannot be read ({described(value)}); write it as ISO 8601, such as "
+            "2026-01-31T10:00:00Z, or as seconds since 1970, or leave it out of all rows."
+        )
+    return {"time": found}
 
 
 def _detectors(settings: Settings) -> list[Any]:

@@ -10,13 +10,13 @@ many threads were sent, and how much of it is personal data. They never make a s
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stateset.rl.data.near_duplicates import near_pairs, normal_text
 from stateset.rl.data.pii import pii_density
-from stateset.rl.data.rows import is_missing
+from stateset.rl.data.rows import described, is_missing
+from stateset.rl.data.split import linked_groups
 from stateset.rl.errors import DataError
 
 WEIGHTS = {"resolved": 0.4, "satisfaction": 0.4, "reopened": 0.2}
@@ -92,22 +92,21 @@ def _length(words: int) -> float:
 def _macros(rows: Sequence[Mapping[str, Any]], replies: Sequence[str]) -> set[int]:
     """Places of replies that stand in three or more threads."""
     texts = [reply if len(normal_text(reply).split()) >= _SHORT else "" for reply in replies]
-    alike: dict[int, set[int]] = defaultdict(set)
-    for first, second, _ in near_pairs(texts, _MACRO_LIKENESS):
-        alike[first] |= {first, second}
-        alike[second] |= {first, second}
+    links = ((pair.first, pair.second) for pair in near_pairs(texts, _MACRO_LIKENESS))
     names = [str(row.get("thread") or f"row {place}") for place, row in enumerate(rows)]
-    for place in list(alike):  # identical texts are paired with the first of them only
-        for other in list(alike[place]):
-            alike[place] |= alike[other]
-    return {place for place, group in alike.items() if len({names[one] for one in group}) >= _MACRO_THREADS}
+    return {
+        place
+        for group in linked_groups(len(rows), links)
+        if len({names[one] for one in group}) >= _MACRO_THREADS
+        for place in group
+    }
 
 
 def _read(read: Callable[[Any], float | None], value: Any, what: str) -> float:
     part = read(value)
     if part is None:
         expected = "a number from 1 to 5" if read is _stars else "true or false"
-        raise DataError(f"{what} is {value!r}; it must be {expected}.")
+        raise DataError(f"{what} is {described(value)}; it must be {expected}.")
     return part
 
 

@@ -23,9 +23,14 @@ class Rejected:
     ticket: str | None = None
 
     def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as error messages name it."""
         line = f":{self.line}" if self.line else ""
         record = f" row {self.record}" if self.record is not None else ""
-        return f"{self.file}{line}{record}: {self.reason}"
+        return f"{self.file}{line}{record}"
 
 
 def rejected_at(where: str, reason: str, ticket: str | None = None) -> Rejected:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -73,6 +72,15 @@ def is_missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and value != value)  # NaN from a table
 
 
+def described(value: Any) -> str:
+    """What a value is, for a message that others may read: no text, no long number."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 1000):
+        return repr(value)
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters"
+    return f"of type {type(value).__name__}"
+
+
 def _label(row: Row, column: str) -> str | None:
     value = row.value.get(column)
     if is_missing(value):
@@ -114,8 +122,8 @@ def _prompt(row: Row) -> str | tuple[Message, ...]:
         return prompt
     if isinstance(prompt, Sequence) and not isinstance(prompt, bytes):
         return _messages(row, prompt)
-    shown = f"{type(prompt).__name__} ({reprlib.repr(prompt)})"
-    raise DataError(f"{row.where}: `prompt` must be text or a list of messages, not {shown}.")
+    kind = type(prompt).__name__
+    raise DataError(f"{row.where}: `prompt` must be text or a list of messages, not {kind}.")
 
 
 def _no_prompt(row: Row) -> str:
@@ -145,9 +153,7 @@ def _message(row: Row, index: int, message: Any) -> Message:
         raise DataError(f"{row.where}: `{name}` must be a mapping with `role` and `content`.")
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
-        raise DataError(
-            f"{row.where}: `{name}` has role {reprlib.repr(role)}; use one of {', '.join(ROLES)}."
-        )
+        raise DataError(f"{row.where}: `{name}` has an unknown role; use one of {', '.join(ROLES)}.")
     if not isinstance(content, str):
         raise DataError(f"{row.where}: `{name}` has content of type {type(content).__name__}; give text.")
     extra = [key for key, value in message.items() if key not in ("role", "content") and value is not None]

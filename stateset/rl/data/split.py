@@ -55,7 +55,7 @@ def make_split(
     """By time where every row has a `time`; otherwise groups in an order that the seed decides.
 
     Args:
-        rows: with `thread`, `time` and the column `by` where they are known.
+        rows: with `thread`, `time` (ISO 8601 in UTC, all of one form) and the column `by`, where known.
         by: one of GROUPS; a row without it belongs to its thread.
         links: pairs of rows that belong together.
         validation_share: of all rows, from 0.
@@ -89,7 +89,12 @@ def components(
     rows: Sequence[Mapping[str, Any]], by: str, links: Iterable[tuple[int, int]]
 ) -> list[list[int]]:
     """Rows that belong together, as sorted lists of places, the first row's group first."""
-    parent = list(range(len(rows)))
+    return linked_groups(len(rows), (*_shared(rows, by), *((link[0], link[1]) for link in links)))
+
+
+def linked_groups(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Places from 0 that links connect, each group sorted, the group of place 0 first."""
+    parent = list(range(count))
 
     def root(place: int) -> int:
         while parent[place] != place:
@@ -97,11 +102,11 @@ def components(
             place = parent[place]
         return place
 
-    for first, second in (*_shared(rows, by), *((link[0], link[1]) for link in links)):
+    for first, second in links:
         low, high = sorted((root(first), root(second)))
         parent[high] = low
     found: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(rows)):
+    for place in range(count):
         found[root(place)].append(place)
     return list(found.values())
 
