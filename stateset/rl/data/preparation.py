@@ -56,7 +56,7 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
-_EARLIEST = "1980"  # what is read as an earlier time is another number, such as a date without hyphens
+_EARLIEST = "1980"  # what is read as an earlier time is another number, such as the day of a table
 Scored = tuple[float | None, dict[str, float]]
 
 
