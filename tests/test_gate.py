@@ -300,6 +300,8 @@ def test_edited_evidence_is_found_out() -> None:
         replay("{", "e.json")
     with pytest.raises(DataError, match="no evidence"):
         replay("{}", "e.json")
+    with pytest.raises(DataError, match="judge the evaluation again"):
+        replay('{"format": "stateset-rl gate 1"}', "e.json")
 
 
 def test_a_record_survives_its_file_and_a_damaged_one_says_where() -> None:

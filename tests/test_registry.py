@@ -32,7 +32,7 @@ from stateset.rl.serving.registry import (
 )
 from stateset.rl.serving.self_test import self_test
 
-ROWS = [{"prompt": f"Where is parcel {i}?", "id": f"t{i}", "customer": f"c{i}"} for i in range(6)]
+ROWS = [{"prompt": f"Where is parcel {10**i}?", "id": f"t{i}", "customer": f"c{i}"} for i in range(6)]
 PROMPTS = ["Where is my parcel?", "I want my money back."]
 LENIENT = {"min_rows": 2, "min_clusters": 2, "gains": {}, "margins": {"success": 0.5}}
 
@@ -100,6 +100,7 @@ def test_a_model_that_passes_is_the_one_in_production(folders: Sequence[Path]) -
         "## The gate",
         "pass: loss of success",
         "## Known failures",
+        "slices have too few clusters to show a fall",
         "loaded again: the same 4 greedy answers",
     ):
         assert said in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from stateset.rl.data.frozen import manifest_of
 from stateset.rl.evaluation.improvement import Improvement
 from stateset.rl.evaluation.improvement_report import grids, summary
+from stateset.rl.evaluation.paired import least_p
 from stateset.rl.evaluation.record import SUCCESS
 from stateset.rl.evaluation.tables import cell, markdown_grid
 from stateset.rl.evaluation.verdict import Verdict
@@ -98,6 +100,12 @@ def _failures(found: Improvement) -> list[str]:
     slices = [(kind, one) for kind in found.record.kinds for one in found.slices(kind)]
     fell = [f"{kind} {one.value}" for kind, one in slices if one.after < one.before and one.p_value < _SURE]
     lines = [f"- {SUCCESS} fell, surely, in: {', '.join(fell) or 'no slice'}"]
+    of_kind = Counter(kind for kind, _ in slices)
+    few = sum(
+        2 * least_p(one.num_clusters) * of_kind[kind] >= _SURE for kind, one in slices
+    )  # two-sided, Holm
+    if few:
+        lines.append(f"- {few} of {len(slices)} slices have too few clusters to show a fall")
     worst = sorted(slices, key=lambda pair: pair[1].after)[:_FAILURES]
     said = ", ".join(f"{kind} {one.value} {one.after:.0%} (of {one.num_rows})" for kind, one in worst)
     lines.append(f"- fewest right answers: {said}")
