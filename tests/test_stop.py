@@ -425,7 +425,7 @@ def test_sigterm_at_any_instant_leaves_a_whole_checkpoint(project: Path, tmp_pat
             os.kill(one.pid, signal.SIGTERM)
         code, said = one.ended(), one.said.read_text()
         if code == 0 or json.loads((run / "manifest.json").read_text())["status"] == "finished":
-            assert code in (0, -signal.SIGTERM), said  # it came when all was saved; another run takes the rest
+            assert code in (0, -signal.SIGTERM), said  # all was saved by then; another run takes the rest
             run.rename(tmp_path / f"done-{stopped}")
             continue
         assert code == 143, said
