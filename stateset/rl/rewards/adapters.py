@@ -106,7 +106,9 @@ class _VerlReward(RewardFunction):
 
 
 class _AsyncVerlReward(_VerlReward):
-    async def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Any:
+    async def compute(  # type: ignore[override]
+        self, prompt: str, response: str, context: Mapping[str, Any]
+    ) -> Any:
         return self._read(await self.function(**_verl_arguments(response, context)))
 
 
