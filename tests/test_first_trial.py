@@ -9,7 +9,8 @@ import reward_zoo
 
 from stateset.rl.data.load import load_tasks
 from stateset.rl.errors import RewardError
-from stateset.rl.rewards.first_trial import confirm, refuse_useless
+from stateset.rl.rewards.first_trial import Doubt, confirm, refuse_useless
+from stateset.rl.rewards.probes import APOLOGY
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.types import StepMetrics, Task
 from stateset.rl.verifiers.text import Exact, Numeric
@@ -23,7 +24,7 @@ def first_step(reward_std: float, step: int = 1) -> StepMetrics:
 def test_the_short_trial_lets_good_rewards_train(name: str) -> None:
     reward, kind = reward_zoo.GOOD[name]
     with RewardScorer(reward) as scorer:
-        assert refuse_useless(scorer, load_tasks(reward_zoo.rows(kind, 24))) == ""
+        assert refuse_useless(scorer, load_tasks(reward_zoo.rows(kind, 24))) == Doubt()
 
 
 def test_the_short_trial_refuses_what_can_teach_nothing() -> None:
@@ -33,12 +34,41 @@ def test_the_short_trial_refuses_what_can_teach_nothing() -> None:
         refuse_useless(scorer, tasks)
     with RewardScorer(reward_zoo.constant) as scorer:
         doubt = refuse_useless(scorer, tasks)
-        assert refuse_useless(scorer, [Task(id="1", prompt="hello")]) == "", "no answer, no doubt"
-    assert "an apology and the prompt said again all score 0.7" in doubt
+        unanswered = refuse_useless(scorer, [Task(id="1", prompt="hello")])
+    assert "an apology and the prompt said again all score 0.7" in doubt.said
+    assert "(an apology and the prompt said again all score 0.7" in unanswered.said
     confirm(doubt, first_step(0.1))  # other responses differ: the answers of the data have another form
     confirm(doubt, first_step(0.0, step=2))
-    confirm("", first_step(0.0))
+    confirm(Doubt(), first_step(0.0))
     with pytest.raises(RewardError, match="`reward_check: false` to train with it all the same"):
+        confirm(doubt, first_step(0.0))
+
+
+def prompt_alone(prompt: str, response: str) -> float:
+    return float(len(prompt) % 17)
+
+
+def test_a_reward_of_the_prompt_alone_is_doubted() -> None:
+    tasks = [Task(id=str(n), prompt="x" * n, answer=str(n)) for n in range(1, 9)]
+    with RewardScorer(prompt_alone) as scorer:
+        doubt = refuse_useless(scorer, tasks)
+    assert "score alike in each row: 1, 2, 3" in doubt.said
+    with pytest.raises(RewardError, match="the first step's responses to a prompt do not differ either"):
+        confirm(doubt, first_step(0.0))
+
+
+def only_wrong(response: str, context: dict[str, Any]) -> float:
+    return float(context["answer"] not in response)
+
+
+def test_a_reward_that_prefers_an_apology_to_right_answers_is_doubted_before_the_first_step() -> None:
+    with RewardScorer(only_wrong) as scorer:
+        doubt = refuse_useless(scorer, numbered("two", "three", "five"))
+    assert doubt.notice.endswith(
+        "may teach the opposite: in 3 of 3 rows a right answer scores less than an apology: 0 for 'two', "
+        f"1 for {APOLOGY!r}"
+    )
+    with pytest.raises(RewardError, match="can teach nothing"):
         confirm(doubt, first_step(0.0))
 
 
@@ -77,7 +107,7 @@ def test_a_verifier_is_tried_on_right_and_planted_answers(verifier: Any, said: s
     tasks = numbered("2", "3", "5", "7")
     with RewardScorer(paid_if_right, verifier=verifier) as scorer:
         if not said:
-            assert refuse_useless(scorer, tasks) == ""
+            assert refuse_useless(scorer, tasks) == Doubt()
             return
         with pytest.raises(RewardError, match=f"the verifier misjudges the data: {said}"):
             refuse_useless(scorer, tasks)
@@ -85,4 +115,4 @@ def test_a_verifier_is_tried_on_right_and_planted_answers(verifier: Any, said: s
 
 def test_without_right_answers_no_verifier_is_tried() -> None:
     with RewardScorer(paid_if_right, verifier=anything) as scorer:
-        assert refuse_useless(scorer, [Task(id="1", prompt="hello")]) == ""
+        assert refuse_useless(scorer, [Task(id="1", prompt="hello")]).notice == ""

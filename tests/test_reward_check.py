@@ -206,7 +206,12 @@ def test_rows_without_different_answers_cannot_try_it() -> None:
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "check_rewards.py").write_text(
-        "from stateset.rl import reward\n\n@reward\ndef right(response, context):\n"
+        "from stateset.rl import reward, verifier\n\n@verifier\ndef equal(question, answer, context):\n"
+        "    return answer.strip() == context['answer']\n\n"
+        "@reward\ndef paid(response, context):\n    return float(context['verified'])\n\n"
+        "@reward\ndef digits(response, context):\n    if not any(map(str.isdigit, response)):\n"
+        "        raise ValueError('no digit')\n    return float(response.strip() == context['answer'])\n\n"
+        "@reward\ndef right(response, context):\n"
         "    return float(response.strip() == context['answer'])\n\n"
         "@reward\ndef kind(response):\n    return float('sorry' in response)\n"
     )
@@ -220,6 +225,18 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = run(app, ["reward", "check", "check_rewards:right", "--data", "unanswered.jsonl"])
     assert "no row of unanswered.jsonl has an `answer`, so there are no probes: add --model" in str(
         asked.exception
+    )
+    judged = ["reward", "check", "check_rewards:paid", "--data", "rows.jsonl"]
+    without = run(app, judged)
+    assert "It reads a verifier's verdict, and there is none: name one with" in str(without.exception)
+    assert str(without.exception).endswith("Nothing else can be checked before that is repaired")
+    with_one = run(app, [*judged, "--verifier", "check_rewards:equal"])
+    assert with_one.exit_code == 0, with_one.output
+    idle = run(app, ["reward", "check", "--run", "r", "--verifier", "check_rewards:equal"])
+    assert "--verifier judges for a reward" in str(idle.exception)
+    breaks = run(app, ["reward", "check", "check_rewards:digits", "--data", "rows.jsonl"])
+    assert re.search(
+        r"reward left .* of \d+ responses unscored, the first: ValueError: no digit", str(breaks.exception)
     )
     bad = run(app, ["reward", "check", "check_rewards:kind", "--data", "rows.jsonl"])
     assert isinstance(bad.exception, GateError)

@@ -36,7 +36,7 @@ from stateset.rl.policy.load import load_configured, refuse_reloading, refuse_un
 from stateset.rl.policy.policy import Policy
 from stateset.rl.policy.trace import trace_lines
 from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.first_trial import confirm, refuse_useless
+from stateset.rl.rewards.first_trial import Doubt, confirm, refuse_useless
 from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
@@ -100,7 +100,7 @@ class GRPOTrainer:
         self.eval_reward_function = given(eval_reward_function, self.config.eval_reward)
         self.verifier = given(verifier, self.config.verifier)
         self.given_engine, self.on_step = engine, on_step
-        self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), ""
+        self.trackers, self.state, self.doubt = tuple(trackers), TrainerState(), Doubt()
         self.run_path: Path | None = None
         self.held_out: list[Task] = []
         self.examples: list[RolloutGroup] = []
@@ -269,8 +269,8 @@ class GRPOTrainer:
         )
         self.run_path = self.recorder.path
         scaled = scale_notice(config, self.reward_scale)
-        told = (*config.notices, *self.policy.notices, self.scorer.notice, scaled, planned, *notices)
-        for notice in filter(None, told):
+        own = (*config.notices, *self.policy.notices, self.scorer.notice, self.doubt.notice)
+        for notice in filter(None, (*own, scaled, planned, *notices)):
             self.recorder.notice(self.state.step, notice)
 
     def _scorer(self, reward: Any) -> RewardScorer:

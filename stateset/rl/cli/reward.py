@@ -15,7 +15,7 @@ from stateset.rl.cli.generate import MaxNewTokens, prompt_room
 from stateset.rl.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
-    from stateset.rl.rewards.check import Trial
+    from stateset.rl.rewards.check import Finding, Trial
     from stateset.rl.types import Task
 
 SAMPLES, PROMPTS = 8, 16
@@ -35,6 +35,9 @@ def check(
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rows with right answers, in `answer`.")
+    ] = None,
+    verifier: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="Gives the reward `verified`, as in training.")
     ] = None,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN", help="A run, whose groups and rewards are looked at.")
@@ -57,12 +60,14 @@ def check(
 
     if (reward is None) != (data is None) or (reward is None and run is None):
         raise ConfigError("give a reward with --data (rows with right answers), or --run, or all three")
+    if verifier is not None and reward is None:
+        raise ConfigError("--verifier judges for a reward: give one with --data FILE")
     _refuse_idle_options(data, model, samples, prompts)
     _refuse_unwritable(html)
     trials: list[Trial] = []
     if reward is not None and data is not None:
         size = samples or SAMPLES, prompts or PROMPTS
-        trials += _tried(reward, data, model, size, max_new_tokens)
+        trials += _tried((reward, verifier), data, model, size, max_new_tokens)
     if run is not None:
         from stateset.rl.replay.recorded import load_groups
         from stateset.rl.rewards.group_checks import check_groups
@@ -73,11 +78,21 @@ def check(
     worst = verdict(findings)
     _show(trials, worst, as_json=as_json)
     if html is not None:
-        given = {"reward": reward, "rows": data, "model": model, "run": run}
+        given = {"reward": reward, "verifier": verifier, "rows": data, "model": model, "run": run}
         _write(html, trials, {name: str(value) for name, value in given.items() if value is not None})
     if worst == "fail":
-        failed = ", ".join(finding.name for finding in findings if finding.verdict == "fail")
-        raise GateError(f"this reward would teach something else ({failed}): docs/reward-check.md says why")
+        raise GateError(_refusal([finding for finding in findings if finding.verdict == "fail"]))
+
+
+def _refusal(failed: Sequence[Finding]) -> str:
+    """The cause first: what a reward that breaks scores says nothing of what it would teach."""
+    for one in failed:
+        if one.name == "contract":
+            return f"{one.said}. Nothing else can be checked before that is repaired"
+        if one.name == "unscored":
+            return f"the reward left {one.said} unscored, the first: {one.example}"
+    names = ", ".join(one.name for one in failed)
+    return f"this reward would teach something else ({names}): docs/reward-check.md says why"
 
 
 def _refuse_idle_options(
@@ -97,11 +112,11 @@ def _refuse_unwritable(html: Path | None) -> None:
 
 
 def _tried(
-    reward: str, data: Path, model: str | None, size: tuple[int, int], max_new_tokens: int
+    named: tuple[str, str | None], data: Path, model: str | None, size: tuple[int, int], max_new_tokens: int
 ) -> list[Trial]:
-    """On probes, where rows have answers, and on what a model samples, where one is given."""
+    """Reward and verifier by name, on probes, where rows have answers, and on what a model samples."""
     from stateset.rl.data.load import load_tasks
-    from stateset.rl.rewards.resolve import resolve_reward
+    from stateset.rl.rewards.resolve import resolve_reward, resolve_verifier
     from stateset.rl.rewards.trial import try_reward
 
     tasks = load_tasks(data)
@@ -111,18 +126,21 @@ def _tried(
             f"no row of {data} has an `answer`, so there are no probes: add --model NAME, whose responses "
             "are scored"
         )
-    function, file = resolve_reward(reward, Path.cwd())
-    show.note(f"reward  {reward} ({file})")
+    function, file = resolve_reward(named[0], Path.cwd())
+    verifier = resolve_verifier(named[1], Path.cwd())
+    show.note(f"reward  {named[0]} ({file})")
     if model is None:
-        return [try_reward(function, tasks)]
-    sampled = _sampled(function, tasks[: size[1]], model, size[0], max_new_tokens)
+        return [try_reward(function, tasks, verifier=verifier)]
+    sampled = _sampled((function, verifier), tasks[: size[1]], model, size[0], max_new_tokens)
     if not answered:
         show.note("note: no row has an `answer`, so there are no probes")
         return [sampled]
-    return [try_reward(function, tasks), sampled]
+    return [try_reward(function, tasks, verifier=verifier), sampled]
 
 
-def _sampled(function: Any, tasks: Sequence[Task], model: str, samples: int, max_new_tokens: int) -> Trial:
+def _sampled(
+    called: tuple[Any, Any], tasks: Sequence[Task], model: str, samples: int, max_new_tokens: int
+) -> Trial:
     from stateset.rl.config.load import make_config
     from stateset.rl.evaluation.probe import sample_groups
     from stateset.rl.quickstart import load_model
@@ -136,7 +154,7 @@ def _sampled(function: Any, tasks: Sequence[Task], model: str, samples: int, max
     started = time.monotonic()
     groups = sample_groups(loaded.policy, engine, config, tasks, samples)
     seconds = (time.monotonic() - started) / (samples * len(tasks))
-    return try_groups(function, groups, sampling_seconds=seconds)
+    return try_groups(called[0], groups, verifier=called[1], sampling_seconds=seconds)
 
 
 def _write(html: Path, trials: Sequence[Trial], facts: dict[str, str]) -> None:

@@ -9,31 +9,42 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from stateset.rl.errors import RewardError
 from stateset.rl.rewards import probes
-from stateset.rl.rewards.check import check_repeat, check_unscored
+from stateset.rl.rewards.check import CLOSE, check_repeat, check_unscored
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rewards.trial import probe_group
-from stateset.rl.types import StepMetrics, Task
+from stateset.rl.types import ScoredGroup, StepMetrics, Task
 from stateset.rl.verifiers.validate import DENIAL, planted
 
 _ROWS = 8  # a judge is paid for each response
 _VERIFIED_ROWS = 32
 _RIGHT = "the right answer"
+_MOST_BELOW = 0.5  # of rows; a reward of style may well prefer a kind apology to a short answer
 _MOST_ACCEPTED = 0.5  # of rows: the answer of another row may be right by chance
 
 
-def refuse_useless(scorer: RewardScorer, tasks: Sequence[Task]) -> str:
+class Doubt(NamedTuple):
+    """What the short trial fears of a reward; empty where it fears nothing.
+
+    Attributes:
+        said: nothing can be learnt, as the first step has to confirm: an answer of the data need not have the
+            form that the reward asks for, and worthless answers may rightly score alike.
+        notice: for the user, before the first step.
+    """
+
+    said: str = ""
+    notice: str = ""
+
+
+def refuse_useless(scorer: RewardScorer, tasks: Sequence[Task]) -> Doubt:
     """The short trial before training, for what no reward may do, whatever it is meant to teach.
 
     Args:
         scorer: of the reward; what it counts is about the trial afterwards.
         tasks: the training rows; the first few with an answer are tried, or the first few.
-
-    Returns:
-        A doubt: right answers and worthless ones score alike. An answer of the data need not have the form
-        that the reward asks for, so the first step has to confirm it. Else empty.
 
     Raises:
         RewardError: it breaks its contract, scores too few responses, or the same response differently; or
@@ -43,7 +54,7 @@ def refuse_useless(scorer: RewardScorer, tasks: Sequence[Task]) -> str:
         _refuse_misjudging(scorer, tasks)
     known = [task for task in tasks if task.answer is not None][:_ROWS] or list(tasks[:_ROWS])
     tried = [
-        [*([] if task.answer is None else [str(task.answer)]), probes.RESOLVED, probes.APOLOGY, task.question]
+        [*([] if task.answer is None else [str(task.answer)]), probes.APOLOGY, probes.RESOLVED, task.question]
         for task in known
     ]
     groups = [probe_group(task, texts) for task, texts in zip(known, tried, strict=True)]
@@ -55,21 +66,46 @@ def refuse_useless(scorer: RewardScorer, tasks: Sequence[Task]) -> str:
     if failed:
         said = "; ".join(f"{one.name}: {one.said}, {one.example}" for one in failed)
         raise RewardError(_refusal(scorer.name, said))
-    given = {score.total for score in scores[0]}
-    if len(given) > 1 or known[0].answer is None:
-        return ""
-    said = f"right answers such as {texts[0]!r}, an apology and the prompt said again all score {given.pop()}"
-    return _refusal(scorer.name, f"{said}, and the first step's responses do not differ either")
+    return _doubt(scorer.name, first, tried, answered=known[0].answer is not None)
 
 
-def confirm(doubt: str, metrics: StepMetrics) -> None:
+def confirm(doubt: Doubt, metrics: StepMetrics) -> None:
     """End a run at its first step if that shows what the short trial feared: one score for everything.
 
     Raises:
         RewardError: with the doubt.
     """
-    if doubt and metrics.step == 1 and metrics.reward_std == 0:
-        raise RewardError(doubt)
+    if doubt.said and metrics.step == 1 and metrics.reward_std == 0:
+        raise RewardError(doubt.said)
+
+
+def _doubt(
+    name: str, scored: Sequence[ScoredGroup], tried: Sequence[Sequence[str]], *, answered: bool
+) -> Doubt:
+    """Nothing differs within a group, or right answers are worth less than an apology."""
+    rows = [[score.total for score in group.scores if score.total is not None] for group in scored]
+    step = "and the first step's responses to a prompt do not differ either"
+    if all(max(row, default=0.0) - min(row, default=0.0) <= CLOSE for row in rows):
+        right = f"right answers such as {tried[0][0]!r}, " if answered else ""
+        given = ", ".join(dict.fromkeys(f"{row[0]:g}" for row in rows if row))
+        said = f"{right}an apology and the prompt said again all score {given}"
+        if len({row[0] for row in rows if row}) > 1:
+            said = f"{right}an apology and the prompt said again score alike in each row: {given}"
+        return Doubt(_refusal(name, f"{said}, {step}"))
+    pairs = [[score.total for score in group.scores[:2]] for group in scored] if answered else []
+    below = [row for row, (right, sorry) in enumerate(pairs) if _is_below(right, sorry)]
+    if len(below) <= _MOST_BELOW * len(rows):
+        return Doubt()
+    worth, sorry = pairs[below[0]]
+    said = (
+        f"in {len(below)} of {len(rows)} rows a right answer scores less than an apology: {worth:g} for "
+        f"{tried[below[0]][0]!r}, {sorry:g} for {probes.APOLOGY!r}"
+    )
+    return Doubt(_refusal(name, f"{said}; {step}"), f"the reward `{name}` may teach the opposite: {said}")
+
+
+def _is_below(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and one < other - CLOSE
 
 
 def _refuse_misjudging(scorer: RewardScorer, tasks: Sequence[Task]) -> None:

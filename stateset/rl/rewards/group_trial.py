@@ -7,7 +7,7 @@ pass, one response at a time, is also how long a call takes, the way to the rewa
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,12 @@ SAMPLED = "sampled groups"
 
 
 def try_groups(
-    reward: Any, groups: Sequence[RolloutGroup], *, sampling_seconds: float, timeout_seconds: float = 30.0
+    reward: Any,
+    groups: Sequence[RolloutGroup],
+    *,
+    sampling_seconds: float,
+    verifier: Callable[..., Any] | None = None,
+    timeout_seconds: float = 30.0,
 ) -> Trial:
     """Score every response four times, and say what that says of the reward.
 
@@ -29,9 +34,10 @@ def try_groups(
         reward: whatever a project may name as one.
         groups: with at least two responses each.
         sampling_seconds: how long a response took to sample.
+        verifier: as training would have it.
         timeout_seconds: of one call.
     """
-    with RewardScorer(reward, timeout_seconds=timeout_seconds) as scorer:
+    with RewardScorer(reward, verifier=verifier, timeout_seconds=timeout_seconds) as scorer:
         try:
             scored = scorer.score(groups)
             again = _flat(scorer.score(groups))

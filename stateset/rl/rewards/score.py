@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.pulse import beat
-from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.call import NAME_A_VERIFIER, RewardCall
 from stateset.rl.rewards.fingerprint import code_sha256, state_sha256
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
 from stateset.rl.rewards.result import FailedScore
@@ -207,8 +207,10 @@ class RewardScorer:
                     self.first_failure = self.first_failure or said
         lost = [reply for reply in replies if reply.failure]
         if lost and len(lost) == len(replies) and (num_groups > 1 or not self.ever_worked):
+            reason = lost[0].scores[0].reason
+            asks = self.verifier is None and "KeyError: 'verified'" in reason
             raise RewardError(
-                f"the reward `{self.name}` failed for every response of this step; "
-                f"the first one: {lost[0].scores[0].reason}"
+                f"the reward `{self.name}` failed for every response of this step; the first one: {reason}"
+                + (f". It reads a verifier's verdict, and there is none: {NAME_A_VERIFIER}" if asks else "")
             )
         self.ever_worked = self.ever_worked or len(lost) < len(replies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stateset.rl.errors import DataError, RewardError
@@ -24,12 +24,19 @@ MOST_ROWS = 200
 PROBES = "probes"
 
 
-def try_reward(reward: Any, tasks: Sequence[Task], *, timeout_seconds: float = 30.0) -> Trial:
+def try_reward(
+    reward: Any,
+    tasks: Sequence[Task],
+    *,
+    verifier: Callable[..., Any] | None = None,
+    timeout_seconds: float = 30.0,
+) -> Trial:
     """Try a reward on rows with right answers, without a model.
 
     Args:
         reward: whatever a project may name as one.
         tasks: the first `MOST_ROWS` with an `answer` are used.
+        verifier: as training would have it.
         timeout_seconds: of one call.
 
     Raises:
@@ -44,7 +51,7 @@ def try_reward(reward: Any, tasks: Sequence[Task], *, timeout_seconds: float = 3
     pretty = ProbeTexts("pretty", [probes.pretty(text) for text in wrong.texts])
     tried = [right, wrong, ugly, pretty, *probes.worthless(known, reward)]
     groups = [probe_group(task, [probe.texts[row] for probe in tried]) for row, task in enumerate(known)]
-    with RewardScorer(reward, timeout_seconds=timeout_seconds) as scorer:
+    with RewardScorer(reward, verifier=verifier, timeout_seconds=timeout_seconds) as scorer:
         try:
             first = scorer.score(groups)
             again = scorer.score(groups[::-1])[::-1]
