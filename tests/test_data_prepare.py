@@ -378,12 +378,13 @@ def test_later_feedback_never_enters_the_frozen_test_set(folder: Path) -> None:
     train = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     refuse_frozen(train, manifest)
     for row in (
-        {"prompt": test[0]["prompt"]},
+        {"prompt": test[0]["prompt"], "id": "a@b.example"},
         {"prompt": "Something else", "thread": "T99"},
         {"prompt": "Something else", "customer": "C99"},
     ):
-        with pytest.raises(GateError, match="1 of 1 rows belong to the frozen test set"):
+        with pytest.raises(GateError, match="1 of 1 rows belong to the frozen test set") as caught:
             refuse_frozen([row], manifest)
+        assert "a@b.example" not in str(caught.value)
     prompt = next(row["prompt"] for row in test if isinstance(row["prompt"], str))
     with pytest.raises(GateError, match="near-duplicate"):
         refuse_frozen([{"prompt": prompt + " lamp"}], manifest)

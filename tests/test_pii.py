@@ -150,6 +150,7 @@ def test_columns_of_names_mails_and_phones_are_replaced_whole_and_known_in_the_t
         "context": {"user": {"name": "Mia Wong", "email": "m@w.example"}, "facts": {"name": "desk lamp"}},
         "agent": "Support Team",
         "orders": 4155552671,
+        "sizes": {42: "left over"},
     }
     (done,), _ = pseudonymise_rows([row])
     assert done == {
@@ -162,6 +163,7 @@ def test_columns_of_names_mails_and_phones_are_replaced_whole_and_known_in_the_t
         "context": {"user": {"name": "<NAME_2>", "email": "<EMAIL_2>"}, "facts": {"name": "desk lamp"}},
         "agent": "Support Team",
         "orders": 4155552671,
+        "sizes": {42: "left over"},
     }
     assert pseudonymise_rows([done]) == ([done], Counter())
 

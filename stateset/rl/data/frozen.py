@@ -113,14 +113,17 @@ def refuse_frozen(rows: Iterable[Mapping[str, Any]], manifest: Path | str | Mapp
     problems = find_frozen(given, manifest)
     if problems:
         lines = [
-            f"row {place + 1} ({given[place].get('id', 'no id')}): {problems[place]}"
-            for place in sorted(problems)
+            f"row {place + 1} ({_shown_id(given[place])}): {problems[place]}" for place in sorted(problems)
         ]
         more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         raise GateError(
             f"{len(lines)} of {len(given)} rows belong to the frozen test set and must not be trained on; "
             "leave them out:\n  " + "\n  ".join([*lines[:_SHOWN], *more])
         )
+
+
+def _shown_id(row: Mapping[str, Any]) -> str:
+    return Pseudonyms([row]).text(str(row.get("id", "no id")))
 
 
 def _by_hashes(rows: Sequence[Mapping[str, Any]], frozen: Mapping[str, Any]) -> dict[int, str]:

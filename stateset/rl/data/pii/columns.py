@@ -92,7 +92,7 @@ def personal_kind(column: str, value: Any, *, person: bool) -> str | None:
 
 def is_person(mapping: Mapping[str, Any]) -> bool:
     """Whether a mapping within a row has a mail address or a telephone, so that its `name` is a person's."""
-    plain = [_plain(str(column)) for column in mapping]
+    plain = [_plain(column) for column in mapping]
     return any(_COLUMNS[kind].fullmatch(column) for kind in ("EMAIL", "PHONE") for column in plain)
 
 
@@ -109,8 +109,8 @@ def _within(value: Any, *, person: bool) -> Iterator[Known]:
             yield from _within(item, person=person)
 
 
-def _plain(column: str) -> str:
-    return re.sub(r"[\W_]", "", column).casefold()
+def _plain(column: Any) -> str:
+    return re.sub(r"[\W_]", "", str(column)).casefold()
 
 
 def _has_digits(text: str) -> bool:
