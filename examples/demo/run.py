@@ -209,7 +209,7 @@ def _supervise(
     own = {"rows": None, "column": control.column, "epochs": control.steps, "max_steps": control.steps}
     config = config.model_copy(update={"warm_start": config.warm_start.model_copy(update=own)})
     policy = load_configured(str(config.model), config)
-    model, optimizer = Model(policy), Learner(policy, config, exact_sampler=True).optimizer
+    model, learner = Model(policy), Learner(policy, config, exact_sampler=True)
     found: dict[int, float] = {}
 
     def try_out(step: int) -> None:
@@ -228,7 +228,7 @@ def _supervise(
     with console.status(control.name) as status:
         examples = load_examples(policy, config, load_tasks(control.rows))
         assert len(examples) == len(control.rows), "a control imitates its own rows"
-        imitate(policy, optimizer, examples, config, after)
+        imitate(learner, examples, config, after)
     best = max(found, key=lambda step: (found[step], step))
     states = ", ".join(f"{share:.0%} after {step}" for step, share in found.items())
     note = f"{control.note}; validation: {states}; taken: {best}"
