@@ -166,6 +166,31 @@ def test_a_run_whose_checkpoints_are_gone_keeps_its_records(tiny_llama: Path, tm
     assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_whose_checkpoints_all_found_no_room_begins_anew(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Found by bench/soak.py: nothing was lost, as nothing was ever written, and the run could not go on."""
+
+    def full(*_: Any) -> None:
+        raise CheckpointError("no space is left")
+
+    def kill(metrics: Any) -> None:
+        if metrics.step == 3:
+            raise KeyboardInterrupt
+
+    trainer(tiny_llama, tmp_path / "whole").train(ROWS)
+    cut = trainer(tiny_llama, tmp_path / "run", save_every=1)
+    cut.on_step = kill
+    with monkeypatch.context() as patch:
+        patch.setattr("stateset.rl.keeper.save_checkpoint", full)
+        with pytest.raises(KeyboardInterrupt):
+            cut.train(ROWS)
+    trainer(tiny_llama, tmp_path / "run", save_every=1).train(ROWS, resume=tmp_path / "run")
+    assert "no checkpoint of 3 steps found room" in capfd.readouterr().err.replace("\n", " ")
+    for file in ("metrics.jsonl", "model/model.safetensors"):
+        assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
 def test_one_that_is_written_again_is_there_at_every_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,12 +36,14 @@ from stateset.rl.policy.memory import peak_bytes
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.rollout.engine import RolloutEngine
-from stateset.rl.tracking.read_runs import read_run
+from stateset.rl.tracking.read_runs import read_jsonl, read_run
 from stateset.rl.tracking.recorder import Recorder
 from stateset.rl.tracking.run_dir import RunDirectory, new_run_path, refuse_running
 from stateset.rl.tracking.silent import SilentRecorder
 from stateset.rl.tracking.tracker import Tracker
 from stateset.rl.types import Task
+
+_WITHOUT = "training goes on without this checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def open_run(
             notices = _refuse_another(checkpoint, data_hash, origin, resume.allow_change)
             state = restore(checkpoint, learner)
         else:
-            _refuse_lost(resume.path, config.save_every)
+            notices = _refuse_lost(resume.path, config.save_every)
         run = RunDirectory.reopen(resume.path, settings)
         run.cut_back(state.step, checkpoint.log_bytes if checkpoint else {})
         tidy(run.path / "checkpoints", checkpoint.path if checkpoint else None)
@@ -141,14 +143,21 @@ def open_run(
     return run, state, notices
 
 
-def _refuse_lost(run: Path, save_every: int) -> None:
-    """Refuse to begin anew where checkpoints were written: the records of their steps would be cut off."""
+def _refuse_lost(run: Path, save_every: int) -> list[str]:
+    """Refuse to begin anew where checkpoints were written: the records of their steps would be cut off.
+
+    Those that found no room were told, and never written.
+    """
     read = read_run(run)
-    if read.status == "finished" or read.last_step > save_every:  # its line comes first
+    due = (read.last_step - 1) // save_every  # the last step's line comes before its checkpoint
+    failed = sum(str(line.get("message", "")).endswith(_WITHOUT) for line in read_jsonl(run / "events.jsonl"))
+    if read.status == "finished" or due > failed:
         raise CheckpointError(
             f"{run} has records of {read.last_step} steps and no checkpoint: it cannot go on, and to begin "
             f"anew would delete them. Restore {run / 'checkpoints'} from a copy, or train in another folder"
         )
+    said = f"no checkpoint of {read.last_step} steps found room on the disk: the run begins anew"
+    return [said] if failed else []
 
 
 def _refuse_another(
@@ -240,7 +249,7 @@ class Keeper:
             try:
                 save_checkpoint(folder, self.state, tensors, keep, self.origin, logs)
             except CheckpointError as error:
-                self.recorder.warning(self.state.step, f"{error}; training goes on without this checkpoint")
+                self.recorder.warning(self.state.step, f"{error}; {_WITHOUT}")
 
     def stopped(self, number: int) -> StoppedError:
         """What a run ends with that the signal `number` stopped, and what it goes on from."""
