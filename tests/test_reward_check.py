@@ -20,9 +20,10 @@ from stateset.rl.errors import DataError, GateError
 from stateset.rl.rewards.check import Finding, Probe, check_probes, check_repeat, verdict
 from stateset.rl.rewards.group_checks import check_groups
 from stateset.rl.rewards.literals import own_words
-from stateset.rl.rewards.probes import _reworded, worthless
+from stateset.rl.rewards.probes import _reworded, _transplanted, _with_other_numbers, worthless
 from stateset.rl.rewards.trial import try_reward
 from stateset.rl.types import Score, ScoredGroup, Task
+from stateset.rl.verifiers.tickets import check_ticket
 
 STILL_REFUSED = {"words"}  # docs/reward-check.md says what it found in them
 
@@ -95,6 +96,7 @@ def test_parts_that_rule_or_repeat() -> None:
     rows: list[list[float | None]] = [[sum(parts(0, n).values()) for n in range(4)]] * 2
     findings = check_groups(scored(rows, parts))
     assert found(findings, "copies").said == "copy and length correlate by 1.00 within groups"
+    assert found(findings, "copies").example == "'xxxx'", "the last of four has the most of both"
     assert found(findings, "one part rules").verdict == "pass", "two share it"
     single = check_groups(
         scored([[101.0 * n for n in range(4)]] * 2, lambda i, n: {"a": 100.0 * n, "b": 1.0 * n})
@@ -103,6 +105,17 @@ def test_parts_that_rule_or_repeat() -> None:
         "a makes 99% of the variance within groups; if the others are to count, `adv_estimator: gdpo` "
         "standardises each part by itself"
     )
+    assert found(single, "one part rules").example == "'xxxx'"
+
+
+def test_the_slowest_response_is_the_example_of_cost() -> None:
+    groups = scored([[0.0, 1.0], [1.0, 0.0]], texts=["a", "b"])
+    [cost] = [
+        f
+        for f in check_groups(groups, sampling_seconds=0.1, seconds=[0.1, 9.0, 0.2, 0.3])
+        if f.name == "cost"
+    ]
+    assert (cost.verdict, cost.example) == ("warn", "'b'")
 
 
 def test_weights_are_in_what_a_part_makes() -> None:
@@ -126,7 +139,7 @@ def test_weights_are_in_what_a_part_makes() -> None:
 def test_halfway_to_a_right_answer_is_too_much(given: float, expected: str) -> None:
     right, wrong = Probe("right", ["a", "b"], [1.0, 1.0]), Probe("wrong", ["c", "d"], [0.3, 0.3])
     findings = check_probes(right, wrong, [Probe("empty", ["", ""], [given, given])])
-    assert [finding.verdict for finding in findings] == ["pass", expected]
+    assert [finding.verdict for finding in findings] == ["pass", "pass", expected]
 
 
 def test_repeats_are_compared_score_by_score() -> None:
@@ -188,6 +201,72 @@ def test_a_rewards_own_words_are_found() -> None:
         p for p in worthless([Task(id=i, prompt="q", answer=i) for i in "ab"], kind) if "own" in p.name
     )
     assert strung.texts == ["Gladly kindly with pleasure", "Gladly, kindly, with pleasure"]
+
+
+BY_WORD = {"therefore": 0.5, "hence": 0.5}
+
+
+def adds_up(response: str) -> float:
+    """A mapping, a choice of letters and a picture."""
+    rated = re.search("[Rr]ating: five", response) or "\N{THUMBS UP SIGN}" in response
+    return sum(worth for word, worth in BY_WORD.items() if word in response) + bool(rated)
+
+
+def test_words_in_mappings_patterns_and_pictures_are_found() -> None:
+    assert set(own_words(adds_up)) >= {"therefore", "hence", "Rating: five", "\N{THUMBS UP SIGN}"}
+
+
+def evaluates(response: str, context: dict[str, Any]) -> float:
+    try:
+        return float(eval(response) == int(context["answer"]))
+    except Exception:
+        return 0.0
+
+
+def starts_right(response: str, context: dict[str, Any]) -> float:
+    return float(response.startswith(context["answer"]))
+
+
+def among_the_first(response: str, context: dict[str, Any]) -> float:
+    return float(context["answer"] in re.findall(r"\d+", response)[:5] and len(response) < 40)
+
+
+def one_in_four(response: str, context: dict[str, Any]) -> float:
+    return float(response == context["answer"] and int(response) % 4 == 0)
+
+
+def names_it(response: str, context: dict[str, Any]) -> float:
+    """The row's order in a short text, whatever it says."""
+    return float(check_ticket(response, context).names_order and len(response) < 160)
+
+
+@pytest.mark.parametrize(
+    ("reward", "kind", "name", "judged"),
+    [
+        (evaluates, "math", "code that equals anything", "fail"),
+        (evaluates, "math", "eval, exec or compile", "warn"),
+        (starts_right, "math", "right, then another row's answer", "fail"),
+        (among_the_first, "math", "right, in the middle of others", "warn"),
+        (one_in_four, "math", "right answers worth no more", "warn"),
+        (names_it, "tickets", "another row's answer with this row's numbers", "warn"),
+    ],
+)
+def test_what_pays_for_more_than_the_right_answer_is_told(
+    reward: Any, kind: str, name: str, judged: str
+) -> None:
+    one = found(list(try_reward(reward, load_tasks(reward_zoo.rows(kind, 24))).findings), name)
+    assert one.verdict == judged, one
+    assert one.example
+
+
+def test_a_wrong_answer_to_the_same_question_has_its_numbers() -> None:
+    answers = ["We refund 10.50 for order 12345.", "Order 67890 gets a new lamp on day 3."]
+    assert _transplanted(answers) == [
+        "Order 12345 gets a new lamp on day 3.",
+        "We refund 10.50 for order 67890.",
+    ]
+    assert _transplanted(["It is 4.", "It is 5."]) == [], "that would be right"
+    assert _with_other_numbers("Order 1299") == "Order 2300"
 
 
 def test_a_reworded_answer_means_the_same() -> None:

@@ -20,6 +20,7 @@ from stateset.rl.types import Score, ScoredGroup
 Verdict = Literal["pass", "warn", "fail"]
 UNSCORED = (0.01, 0.2)  # warn above, fail above
 UGLY_LOSES = (0.01, 0.05)
+NO_BETTER = (0.2, 1.0)
 CLOSE = 1e-9  # equal, but for rounding
 _RESAMPLES = 2000
 
@@ -99,7 +100,22 @@ def check_probes(right: Probe, wrong: Probe, probes: Sequence[Probe]) -> list[Fi
         ]  # fmt: skip
     said = f"right answers {r:.3f}, those of other rows {w:.3f}"
     first = Finding(name="right above wrong", verdict="pass", said=said)
-    return [first, *(_probed(probe, r, w) for probe in probes)]
+    return [first, _no_better(right, wrong), *(_probed(probe, r, w) for probe in probes)]
+
+
+def _no_better(right: Probe, wrong: Probe) -> Finding:
+    """Rows whose right answer is worth no more than another row's: the mean may hide them."""
+    pairs = [
+        (a, text)
+        for a, b, text in zip(right.scores, wrong.scores, right.texts, strict=True)
+        if a is not None and b is not None and a <= b + CLOSE
+    ]
+    share = len(pairs) / len(right.scores)
+    return Finding(
+        name="right answers worth no more", verdict=above(share, NO_BETTER),
+        said=f"in {share:.0%} of rows the right answer scores no more than that of another row",
+        example=f"{pairs[0][0]:.3f} for {short(pairs[0][1])}" if share > NO_BETTER[0] else "",
+    )  # fmt: skip
 
 
 def verdict(findings: Sequence[Finding]) -> Verdict:
@@ -132,6 +148,13 @@ def check_order(ugly_right: Probe, pretty_wrong: Probe) -> Finding:
         said=f"the wrong one wins in {share:.0%} of rows",
         example=short(example) if example else "",
     )  # fmt: skip
+
+
+def check_running(calls: Sequence[str]) -> Finding:
+    """Whether a reward's source runs code: with a response in it, the model is the author."""
+    said = f"its source calls it in {len(calls)} places; a response must never get there" if calls else "none"
+    verdict: Verdict = "warn" if calls else "pass"
+    return Finding(name="eval, exec or compile", verdict=verdict, said=said, example="".join(calls[:1]))
 
 
 Rule = Callable[[float, float, float], bool]  # a probe's mean, that of right answers, that of wrong ones
@@ -171,6 +194,11 @@ RULES: Mapping[str, Callable[[float, float, float], Verdict]] = {
     "the policy copied": _WORTHLESS,
     "the reward's own words": _WORTHLESS,
     "all right answers at once": _rule(_as_right, _halfway),
+    "right, then another row's answer": _rule(_as_right, _halfway),
+    "right, in the middle of others": _rule(_never, _halfway),
+    "right, with other numbers": _rule(_never, _halfway),
+    "another row's answer with this row's numbers": _rule(_never, _halfway),
+    "code that equals anything": _WORTHLESS,
     "a generic apology": _WORTHLESS,
     "resolved!": _WORTHLESS,
     "a template without content": _WORTHLESS,

@@ -48,7 +48,7 @@ def check_groups(
         groups: with at least two responses each.
         bounds: the reward's lowest and highest value; None: unknown.
         sampling_seconds: how long a response took to sample; None: unknown.
-        seconds: how long each call of the reward took.
+        seconds: how long each call of the reward took, one a response, in their order.
     """
     finite = _finite(groups)
     if finite.verdict == "fail":  # the others would be nonsense
@@ -169,12 +169,14 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
     names = sorted({name for group in groups for score in group.scores for name in score.parts})
     if len(names) < 2:
         return
-    rows = []
+    rows, texts = [], []
     for group in groups:
-        kept = [s for s in group.scores if s.total is not None and set(names) <= set(s.parts)]
-        table = np.array([[s.parts[name] for name in names] + [s.value] for s in kept])
+        pairs = zip(group.scores, group.group.rollouts, strict=True)
+        kept = [(s, r.text) for s, r in pairs if s.total is not None and set(names) <= set(s.parts)]
+        table = np.array([[s.parts[name] for name in names] + [s.value] for s, _ in kept])
         if len(table) > 1:
             rows.append(table - table.mean(0))
+            texts += [text for _, text in kept]
     if not rows:
         return
     values = np.concatenate(rows)
@@ -191,14 +193,24 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
         ruling = shares[name] > DOMINANT
         said = f"{name} makes {min(shares[name], 1):.0%} of the variance within groups"
         said += _ADVICE if ruling else ""
-        yield Finding(name="one part rules", verdict="warn" if ruling else "pass", said=said)
+        part = values[:, names.index(name)]
+        yield Finding(
+            name="one part rules", verdict="warn" if ruling else "pass", said=said,
+            example=_most(texts, part, values[:, -1]) if ruling else "",
+        )  # fmt: skip
     for i, one in enumerate(names):
         for j, other in enumerate(names[:i]):
             if min(spread[i], spread[j]) > CLOSE:
                 alike = float(np.corrcoef(values[:, i], values[:, j])[0, 1])
                 if alike > COPY:
                     said = f"{other} and {one} correlate by {alike:.2f} within groups"
-                    yield Finding(name="copies", verdict="warn", said=said)
+                    example = _most(texts, values[:, i], values[:, j])
+                    yield Finding(name="copies", verdict="warn", said=said, example=example)
+
+
+def _most(texts: Sequence[str], one: np.ndarray, other: np.ndarray) -> str:
+    """The response that is farthest above its group in both."""
+    return short(texts[int(np.argmax(np.minimum(one / one.std(), other / other.std())))])
 
 
 def _weights(values: np.ndarray) -> np.ndarray:
@@ -244,4 +256,6 @@ def _cost(
     said = f"{1000 * p50:.1f} ms a response, p95 {1000 * p95:.1f} ms, {failed:.1%} failed"
     if sampling is not None:
         said += f"; sampling one takes {1000 * sampling:.1f} ms"
-    yield Finding(name="cost", verdict="warn" if slow else "pass", said=said)
+    texts = [rollout.text for group in groups for rollout in group.group.rollouts]
+    example = short(texts[int(np.argmax(seconds))]) if slow else ""
+    yield Finding(name="cost", verdict="warn" if slow else "pass", said=said, example=example)

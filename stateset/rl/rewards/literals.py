@@ -1,8 +1,9 @@
 """The words that a reward looks for, for a probe that strings them together.
 
-Text literals, lists of words and the words of regular expressions: in the reward's source, in what it holds
-(its attributes and its closure), and in the functions and classes that it uses from its own module, package
-or folder. What it takes from libraries, reads from files or asks a model for is not found.
+Text literals, lists and mappings of words and the words of regular expressions: in the reward's source, in
+what it holds (its attributes and its closure), and in the functions and classes that it uses from its own
+module, package or folder. What it takes from libraries, reads from files or asks a model for is not found.
+The same places say whether the reward runs code.
 """
 
 from __future__ import annotations
@@ -21,11 +22,33 @@ _MOST_PLACES = 40
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _PATTERN_WORD = re.compile(r"[A-Za-z][A-Za-z' ]*[A-Za-z]")
 _ESCAPED = re.compile(r"\\.")
+_CHOICE = re.compile(r"\[([^\]^\\])[^\]\\]*\]")  # [Rr], of which the first will do
+_RUNNING = ("eval", "exec", "compile")
+_OURS = "stateset.rl."
 
 
 def own_words(reward: Any) -> list[str]:
     """Words and phrases, docstrings aside; none where there is no source."""
-    found: dict[str, None] = {}
+    values = (value for _, values in _places(reward) for value in values)
+    return list(dict.fromkeys(text for value in values for text in _texts(value)))
+
+
+def running_calls(reward: Any) -> list[str]:
+    """Where its source calls `eval`, `exec` or `compile`, as "eval in file:line"."""
+    found = []
+    for place, _ in _places(reward):
+        definition = _definition(place)
+        if definition.__module__.startswith(_OURS):
+            continue
+        for node in ast.walk(_tree(definition)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _RUNNING:
+                line = inspect.getsourcelines(definition)[1] + node.lineno - 1
+                found.append(f"{node.func.id} in {inspect.getsourcefile(definition)}:{line}")
+    return found
+
+
+def _places(reward: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """The reward and what it uses of its neighbours, each with what it mentions and holds."""
     todo: list[Any] = [reward]
     seen: list[Any] = []
     while todo and len(seen) < _MOST_PLACES:
@@ -34,11 +57,11 @@ def own_words(reward: Any) -> list[str]:
             continue
         seen.append(place)
         held = list(_held(place))
-        for value in [*_mentioned(_definition(place)), *held]:
-            found |= dict.fromkeys(_texts(value))
-            if any(value is one for one in held) or _is_neighbour(value, place):
-                todo.append(value)
-    return list(found)
+        values = [*_mentioned(_definition(place)), *held]
+        yield place, values
+        todo += [
+            value for value in values if any(value is one for one in held) or _is_neighbour(value, place)
+        ]
 
 
 def _definition(place: Any) -> Any:
@@ -55,10 +78,7 @@ def _held(place: Any) -> Iterator[Any]:
 
 def _mentioned(definition: Any) -> Iterator[Any]:
     """The literals in its source, and what the names there mean in its module."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(definition)))
-    except (OSError, TypeError, SyntaxError):
-        return
+    tree = _tree(definition)
     names = vars(sys.modules.get(definition.__module__, ModuleType("")))
     docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)}
     for node in ast.walk(tree):
@@ -70,6 +90,14 @@ def _mentioned(definition: Any) -> Iterator[Any]:
             module = names.get(node.value.id)
             if isinstance(module, ModuleType) and _together(module, names):
                 yield getattr(module, node.attr, None)
+
+
+def _tree(definition: Any) -> ast.Module:
+    """Its source; empty where there is none."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(definition)))
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module(body=[], type_ignores=[])
 
 
 def _is_neighbour(value: Any, place: Any) -> bool:
@@ -90,11 +118,14 @@ def _together(module: ModuleType, names: Mapping[str, Any]) -> bool:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The words of a text, a pattern, or a list of either."""
-    if isinstance(value, str) and re.search(r"[a-zA-Z]{2}", value):
-        yield value.strip()
+    """The words of a text or a pattern, and of a list or mapping of either."""
+    if isinstance(value, str) and re.search(r"[a-zA-Z]{2}|[^\x00-\x7f]", value):
+        yield _CHOICE.sub(r"\1", value.strip())
     elif isinstance(value, re.Pattern):
-        yield from _PATTERN_WORD.findall(_ESCAPED.sub("|", str(value.pattern)))
+        yield from _PATTERN_WORD.findall(_ESCAPED.sub("|", _CHOICE.sub(r"\1", str(value.pattern))))
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _texts(pair)
     elif isinstance(value, tuple | list | set | frozenset):
         for item in sorted(value, key=str) if isinstance(value, set | frozenset) else value:
             yield from _texts(item)

@@ -14,8 +14,10 @@ from stateset.rl.rewards.check import (
     check_order,
     check_probes,
     check_repeat,
+    check_running,
     check_unscored,
 )
+from stateset.rl.rewards.literals import running_calls
 from stateset.rl.rewards.probes import ProbeTexts
 from stateset.rl.rewards.score import RewardScorer
 from stateset.rl.types import Rollout, RolloutGroup, Task
@@ -68,6 +70,7 @@ def try_reward(
         check_repeat("the same again, backwards", scores[0], scores[1], texts),
         *check_probes(found[0], found[1], found[4:]),
         check_order(found[2], found[3]),
+        check_running(running_calls(reward)),
     ]
     return Trial(on=PROBES, findings=findings, probes=found)
 
