@@ -429,7 +429,7 @@ def right(question: str, answer: str) -> bool:
 
 
 def verified(response: str, verified: bool) -> float:
-    return float(verified)
+    return float(verified) + response.count("e") / 5
 
 
 def begun(model: Path, run: Path, reward: Any = count_e, verifier: Any = None, eval_rows: Any = None) -> None:

@@ -44,6 +44,17 @@ def test_the_short_trial_refuses_what_can_teach_nothing() -> None:
         confirm(doubt, first_step(0.0))
 
 
+def runs(response: str, context: dict[str, Any]) -> float:
+    return float(context["wanted"] in response)
+
+
+def test_a_reward_that_gives_nothing_for_worthless_answers_is_not_doubted_for_want_of_right_ones() -> None:
+    """Rows without `answer`, such as code with tests: a first step without a right response proves nothing."""
+    tasks = [Task(id=str(n), prompt=f"write f{n}", context={"wanted": f"def f{n}"}) for n in range(4)]
+    with RewardScorer(runs) as scorer:
+        assert refuse_useless(scorer, tasks) == Doubt()
+
+
 def prompt_alone(prompt: str, response: str) -> float:
     return float(len(prompt) % 17)
 

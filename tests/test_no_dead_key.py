@@ -15,6 +15,7 @@ from conftest import write_model
 from stateset.rl.config.schema import Config
 from stateset.rl.errors import StatesetRLError
 from stateset.rl.policy.policy import Policy
+from stateset.rl.rewards.first_trial import Doubt
 from stateset.rl.trainer import GRPOTrainer
 
 ROWS = [{"id": str(i), "prompt": f"hello {i}", "pass_rate": i / 6} for i in range(6)]
@@ -122,7 +123,9 @@ def observe(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Policy, "logprobs", counted)
     tried: list[str] = []
-    monkeypatch.setattr("stateset.rl.trainer.refuse_useless", lambda scorer, tasks: tried.append(scorer.name))
+    monkeypatch.setattr(
+        "stateset.rl.trainer.refuse_useless", lambda scorer, tasks: tried.append(scorer.name) or Doubt()
+    )
     monkeypatch.chdir(Path(__file__).parent)
 
     def run(name: str, **settings: Any) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def check_order(ugly_right: Probe, pretty_wrong: Probe) -> Finding:
 
 def check_running(calls: Sequence[str]) -> Finding:
     """Whether a reward's source runs code: with a response in it, the model is the author."""
-    said = f"its source calls it in {len(calls)} places; a response must never get there" if calls else "none"
+    said = f"calls in its source: {len(calls)}; a response must never get there" if calls else "none"
     verdict: Verdict = "warn" if calls else "pass"
     return Finding(name="eval, exec or compile", verdict=verdict, said=said, example="".join(calls[:1]))
 

@@ -66,7 +66,8 @@ def refuse_useless(scorer: RewardScorer, tasks: Sequence[Task]) -> Doubt:
     if failed:
         said = "; ".join(f"{one.name}: {one.said}, {one.example}" for one in failed)
         raise RewardError(_refusal(scorer.name, said))
-    return _doubt(scorer.name, first, tried, answered=known[0].answer is not None)
+    lowest = scorer.bounds[0] if scorer.bounds is not None else 0.0
+    return _doubt(scorer.name, first, tried, lowest, answered=known[0].answer is not None)
 
 
 def confirm(doubt: Doubt, metrics: StepMetrics) -> None:
@@ -80,12 +81,21 @@ def confirm(doubt: Doubt, metrics: StepMetrics) -> None:
 
 
 def _doubt(
-    name: str, scored: Sequence[ScoredGroup], tried: Sequence[Sequence[str]], *, answered: bool
+    name: str,
+    scored: Sequence[ScoredGroup],
+    tried: Sequence[Sequence[str]],
+    lowest: float,
+    *,
+    answered: bool,
 ) -> Doubt:
-    """Nothing differs within a group, or right answers are worth less than an apology."""
+    """Nothing differs within a group, or right answers are worth less than an apology.
+
+    Without right answers among them, worthless ones that all score the lowest are as they should be.
+    """
     rows = [[score.total for score in group.scores if score.total is not None] for group in scored]
     step = "and the first step's responses to a prompt do not differ either"
-    if all(max(row, default=0.0) - min(row, default=0.0) <= CLOSE for row in rows):
+    paid = answered or any(score > lowest + CLOSE for row in rows for score in row)
+    if paid and all(max(row, default=0.0) - min(row, default=0.0) <= CLOSE for row in rows):
         right = f"right answers such as {tried[0][0]!r}, " if answered else ""
         given = ", ".join(dict.fromkeys(f"{row[0]:g}" for row in rows if row))
         said = f"{right}an apology and the prompt said again all score {given}"
