@@ -49,7 +49,7 @@ def runs(response: str, context: dict[str, Any]) -> float:
 
 
 def test_a_reward_that_gives_nothing_for_worthless_answers_is_not_doubted_for_want_of_right_ones() -> None:
-    """Rows without `answer`, such as code with tests: a first step without a right response proves nothing."""
+    """Rows without `answer`, such as code with tests: a first step without a right one proves nothing."""
     tasks = [Task(id=str(n), prompt=f"write f{n}", context={"wanted": f"def f{n}"}) for n in range(4)]
     with RewardScorer(runs) as scorer:
         assert refuse_useless(scorer, tasks) == Doubt()
