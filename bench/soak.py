@@ -54,6 +54,7 @@ SETTINGS = (
     "keep_checkpoints=2", "reward_check=false", "reward_timeout_seconds=600",
 )  # fmt: skip
 NO_BEST = "training goes on without this best/"
+NO_CHECKPOINT = re.compile(rf'"step": {STEPS}, .*training goes on without this checkpoint')  # the last one
 ABOUT_BEST = re.compile(
     r"/best/|eval/summary.jsonl:\d+ differs in best$|logs.json differs in eval/summary.jsonl$"
     r"|state.json differs in (best_reward|best_step|best_reward, best_step)$"
@@ -115,15 +116,19 @@ class Soak:
     verdict: Verdict
     ends: Counter[str] = field(default_factory=Counter)
     without_best: int = 0
+    without_last: int = 0
 
     def compare(self, whole: Path, run: Path) -> bool:
-        """Whether a run equals its twin, but for the best weights where these found no room."""
+        """Whether a run equals its twin, but for best weights and a last checkpoint that found no room."""
         known = len(self.verdict.differences)
         self.verdict.compare(whole, run)
         found = self.verdict.differences[known:]
         if NO_BEST in (run / "events.jsonl").read_text(encoding="utf-8"):
             self.without_best += 1
             found = [line for line in found if not ABOUT_BEST.search(line)]
+        if NO_CHECKPOINT.search((run / "events.jsonl").read_text(encoding="utf-8")):
+            self.without_last += 1
+            found = [line for line in found if not line.endswith("end with other checkpoints")]
         self.verdict.differences[known:] = found
         return not found
 
@@ -199,6 +204,7 @@ def soaked(home: Path, folder: Path, minutes: float, seed: int) -> dict[str, Any
         "processes": dict(soak.ends),
         "checkpoints that found no room": said.count("training goes on without this checkpoint"),
         "runs whose best weights found no room": soak.without_best,
+        "runs whose last checkpoint found no room": soak.without_last,
         "judge": dict(judge.told),
         "late_calls": soak.verdict.late_calls,
         "lost": soak.verdict.lost,
