@@ -27,7 +27,7 @@ REWARD_FAULTS = (
     (
         "an endpoint that writes too much is believed",
         "rewards/judge.py",
-        "if limited and (cost.tokens > reserved.tokens",
+        "if self._counts_tokens and (cost.tokens > reserved.tokens",
         "if False and (cost.tokens > reserved.tokens",
         "test_judge.py::test_an_endpoint_that_writes_more_than_it_may_ends_the_run_at_once",
     ),
@@ -55,14 +55,14 @@ REWARD_FAULTS = (
     (
         "the Pareto bonus for whoever is optimal",
         "rewards/combine.py",
-        "if len(group) < 2 or not eligible or not",
-        "if len(group) < 2 or not",
+        "row if eligible and self.is_pareto_optimal(row, values) else None",
+        "row if self.is_pareto_optimal(row, values) else None",
         "test_combine.py::test_the_pareto_bonus_of_a_group",
     ),
     (
         "the easy part counts without the hard one",
         "rewards/combine.py",
-        "if name not in self.only_if or values[self.only_if[name]] >= self.passes",
+        "if all(values[needed] >= self.passes for needed in self._conditions(name))",
         "if True",
         "test_combine.py::test_the_easy_part_counts_only_if_the_hard_one_is_met",
     ),
