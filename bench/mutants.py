@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from reward_faults import REWARD_FAULTS
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("stateset/rl")
 GREEN, RED, UNABLE = 0, 1, 3  # pytest's exit codes; the last: the tests themselves could not run
+MOST_SECONDS = 1800  # a fault may also make its tests wait for ever
 
 
 @dataclass(frozen=True)
@@ -687,9 +689,9 @@ def plant(tree: Path, fault: Fault) -> bool:
     start = time.perf_counter()
     code, output = run_tests(tree, fault.tests.split())
     target.write_text(whole)
-    verdict = {GREEN: "SURVIVED", RED: "caught"}.get(code, "UNTESTED")
+    verdict = {GREEN: "SURVIVED", RED: "caught", -signal.SIGALRM: "HUNG"}.get(code, "UNTESTED")
     print(f"{verdict:9} {time.perf_counter() - start:5.1f} s  {fault.file:26} {fault.name}", flush=True)
-    if verdict == "UNTESTED":
+    if verdict in ("UNTESTED", "HUNG"):
         print(output)
     return verdict == "caught"
 
@@ -713,6 +715,7 @@ def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
 
 
 def _test_here(tree: Path, tests: list[str], output: int) -> int:
+    signal.alarm(MOST_SECONDS)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.chdir(tree)

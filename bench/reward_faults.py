@@ -125,8 +125,8 @@ REWARD_FAULTS = (
     (
         "code runs in half a sandbox",
         "verifiers/sandbox/fork_server.py",
-        "        os._exit(1)\n    _write(4, READY)",
-        "    _write(4, READY)",
+        """        _write(4, f"{type(error).__name__}: {error}".encode())\n        os._exit(1)\n""",
+        "        pass\n",
         "test_sandbox.py::test_an_incomplete_sandbox_runs_nothing",
     ),
 )

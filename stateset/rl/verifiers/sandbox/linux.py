@@ -192,9 +192,8 @@ def _missing(frame: FileIO) -> str:
     poll.register(frame, select.POLLIN)
     if not poll.poll(1000 * _START_SECONDS):
         return f"its process was not ready after {_START_SECONDS:g} s"
-    if (said := frame.read(len(READY))) == READY:
-        return ""
-    return (said + frame.read()).decode(errors="replace") or "its process ended"
+    said = frame.read(2**12)  # as much as a pipe takes in one piece: never waits for more than came
+    return "" if said == READY else said.decode(errors="replace") or "its process ended"
 
 
 def _sealed(data: bytes) -> FileIO:
