@@ -56,7 +56,7 @@ $(EXAMPLES): $(STAMP)
 	touch $@
 
 slow: $(STAMP) $(EXAMPLES)
-	$(PYTEST) -m "slow and not gpu and not browser"
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --durations=15 -m "slow and not gpu and not browser"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
