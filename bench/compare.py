@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -143,7 +144,14 @@ class Bench:
         _prepare(side)
         words = [*cell.words(), "--model", self.model, "--steps", str(side.steps)]
         words += ["--dtype", side.dtype] if side.tool == "TRL" else []
-        found = json.loads(_run(side.python, [str(ROOT / "bench" / side.script), *words]).splitlines()[-1])
+        try:
+            said = _run(side.python, [str(ROOT / "bench" / side.script), *words])
+        except subprocess.CalledProcessError as error:
+            if error.returncode != -signal.SIGKILL:
+                raise
+            print(f"{kind} {cell.name}: {side.tool} {side.dtype} was killed, for want of memory?", file=sys.stderr)
+            return
+        found = json.loads(said.splitlines()[-1])
         self._check_alike(key, found)
         self._append(key | {"date": datetime.now(UTC).isoformat(timespec="minutes")} | found)
         print(f"{kind} {cell.name}: {side.tool} {side.dtype} "
