@@ -149,7 +149,10 @@ class Bench:
         except subprocess.CalledProcessError as error:
             if error.returncode != -signal.SIGKILL:
                 raise
-            print(f"{kind} {cell.name}: {side.tool} {side.dtype} was killed, for want of memory?", file=sys.stderr)
+            print(
+                f"{kind} {cell.name}: {side.tool} {side.dtype} was killed, for want of memory?",
+                file=sys.stderr,
+            )
             return
         found = json.loads(said.splitlines()[-1])
         self._check_alike(key, found)
