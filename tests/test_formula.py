@@ -52,6 +52,8 @@ def test_values(text: str, expected: float) -> None:
         ("min()", "a number, a name"),
         ("a ** b", "a number, a name"),
         ("a; b", "has ';'"),
+        ("\u00b2", r"a number, a name or \( is missing before '\u00b2'"),
+        ("a * \u0663", "has '\u0663'"),
         ("__import__('os')", "has"),
         ("a.__class__", "has '.'"),
         ("(" * 60 + "a" + ")" * 60, "nested too deeply"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,89 @@ def test_what_a_job_says_stays_in_the_comments_of_its_project(tmp_path: Path) ->
 def test_a_container_is_told(tmp_path: Path) -> None:
     given = load("python_fuzzy") | {"image_tag": "2026-01-01"}
     assert "image_tag: there is no container" in bring(tmp_path, job(given)).stderr
+
+
+@pytest.mark.parametrize(
+    ("grader", "row", "said"),
+    [
+        ({}, {"note": "hi \ud83d"}, r"train\.jsonl:2: `note` holds half a surrogate pair at character 4"),
+        ({}, {"no\x00te": "hi"}, r"train\.jsonl:2: .*NUL"),
+        ({"reference": "hi \ud83d"}, {}, r"job\.json: `method\..*reference` holds half a surrogate pair"),
+        ({"\ud83d": 1}, {}, r"job\.json: .*half a surrogate pair"),
+    ],
+)
+def test_half_a_character_is_named_before_anything_is_written(
+    tmp_path: Path, grader: dict[str, Any], row: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        bring(tmp_path, job(load("string_check") | grader), [ROW, ROW | row])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    for out in ("file", "file/new", "file/new/er", "x" * 300):
+        with pytest.raises(ConfigError, match=r"--out .*: choose another"):
+            bring(tmp_path, job(load("string_check")), None, "--out", str(tmp_path / out))
+    assert (tmp_path / "file").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "file", "job.json", "train.jsonl", "valid.jsonl",
+    ]  # fmt: skip
+
+
+def test_a_disk_that_fills_leaves_no_half_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "reward.py":
+            raise OSError(28, "No space left on device")
+        return written(path, data)
+
+    written = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ConfigError, match=r"cannot be written .No space left"):
+        bring(tmp_path, job(load("string_check")))
+    monkeypatch.undo()
+    assert bring(tmp_path, job(load("string_check"))).exit_code == 0, "the same --out again"
+
+
+@pytest.mark.parametrize("key", ["a" * 300, "\u00b2", "\ufb01t", "\u6210\u7ee9"])
+def test_a_grader_of_any_name_has_a_module(tmp_path: Path, key: str) -> None:
+    twin = {"type": "python", "name": "g", "source": GRADE.replace("1.0", "0.5")}
+    graders = {key: {"type": "python", "name": "g", "source": GRADE}, key + "'": twin}
+    graders["one"] = {"type": "python", "name": "one", "source": GRADE}
+    bring(tmp_path, job({"type": "multi", "name": "m", "graders": graders, "calculate_output": "one"}))
+    reward, _ = resolve_reward("reward:Grader", tmp_path / "new")
+    parts = reward.compute("", "x", {"messages": [], "item": {}}).parts
+    assert parts == {key: 1.0, key + "'": 0.5, "one": 1.0}
+
+
+def test_code_that_imports_what_has_no_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as of a script
+    result = bring(tmp_path, job(python(f"import __main__\n{GRADE}")))
+    assert "which is not installed" not in result.stderr
+
+
+def test_code_too_deep_to_parse_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'short' has a `source` that is no Python"):
+        bring(tmp_path, job(python("x = " + "-" * 100_000 + "1\n" + GRADE)))
+
+
+def test_a_multiplier_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    given = {"grader": load("string_check"), "hyperparameters": {"learning_rate_multiplier": 10**400}}
+    with pytest.raises(ConfigError, match="learning_rate_multiplier is 1000"):
+        bring(tmp_path, given)
+
+
+def test_the_model_of_a_lone_grader_is_not_the_jobs(tmp_path: Path) -> None:
+    assert "its weights are not open" not in bring(tmp_path, load("score_model")).stderr
+
+
+def test_the_name_of_a_job_s_file_cannot_end_a_comment(tmp_path: Path) -> None:
+    bring(tmp_path, job(load("string_check"), model="gpt\x07"))
+    odd = tmp_path / 'job""" \n+.json'
+    odd.write_text((tmp_path / "job.json").read_text())
+    paths = [str(odd), str(tmp_path / "train.jsonl")]
+    result = CliRunner().invoke(app, ["import", "openai-rft", *paths, "--out", str(tmp_path / "odd")])
+    assert result.exit_code == 0
+    for folder in ("new", "odd"):
+        load_config(tmp_path / folder / "project.yaml")
+        resolve_reward("reward:Grader", tmp_path / folder)

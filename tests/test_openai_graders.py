@@ -78,8 +78,22 @@ def test_what_the_response_lacks_is_its_fault(response: str) -> None:
     score = grade(
         openai_grader(load("multi_name_email")), response, name="John Doe", email="john.doe@gmail.com"
     )
-    assert score.total == (0.5 if response.startswith("{") else 0.0)
+    assert (score.total, score.parts["name"]) == (0.0, 1.0 if response.startswith("{") else 0.0)
     assert "the response lacks a value: there is no sample.output_json" in score.reason
+
+
+@pytest.mark.parametrize("formula", ["1 - bad", "1 / bad", "abs(bad - 1)"])
+def test_a_response_that_lacks_what_a_penalty_reads_earns_nothing(formula: str) -> None:
+    bad = {
+        "type": "string_check", "name": "bad", "operation": "eq",
+        "input": "{{sample.output_json.flag}}", "reference": "bad",
+    }  # fmt: skip
+    grader = openai_grader({"type": "multi", "graders": {"bad": bad}, "calculate_output": formula})
+    score = grade(grader, "garbage")
+    assert (score.total, score.parts) == (0.0, {"bad": 0.0})
+    assert "the response lacks a value: there is no sample.output_json.flag" in score.reason
+    if "/" not in formula:
+        assert grade(grader, '{"flag": "good"}').total == 1.0
 
 
 def test_a_response_without_a_tool_call() -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stateset.rl.data.files import read_rows
+from stateset.rl.data.rows import Row, check_texts
 from stateset.rl.errors import ConfigError, DataError
 
 GRADERS = ("string_check", "text_similarity", "score_model", "label_model", "python", "multi")
@@ -93,7 +94,7 @@ def _source(key: str, source: Any) -> str:
     """The code of a `python` grader, read but not run."""
     try:
         tree = ast.parse(source) if isinstance(source, str) else None
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"the python grader {key!r} has a `source` that is no Python: {error}") from error
     if tree is None or not any(isinstance(one, ast.FunctionDef) and one.name == "grade" for one in tree.body):
         raise ConfigError(f"the python grader {key!r} has no `source` that defines grade(sample, item)")
@@ -108,9 +109,16 @@ def _about_functions(sources: Mapping[str, str]) -> Iterator[str]:
         names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
         tops = sorted({name.partition(".")[0] for name in names})
-        missing = [name for name in tops if importlib.util.find_spec(name) is None]
+        missing = [name for name in tops if not _is_there(name)]
         if missing:
             yield f"python grader {key}: it imports {', '.join(missing)}, which is not installed here"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # a module that runs without a spec, as __main__ does
+        return True
 
 
 def read_job(path: Path, base_learning_rate: float) -> Job:
@@ -122,11 +130,13 @@ def read_job(path: Path, base_learning_rate: float) -> Job:
 
     Raises:
         ConfigError: it is no JSON, or there is no grader in it.
+        DataError: it holds half a character, or a NUL.
     """
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+    check_texts(Row(job, str(path)), job)
     job = job if isinstance(job, Mapping) else {}
     method = _part(_part(job, "method") or job, "reinforcement") or job
     grader = job if str(job.get("type")) in GRADERS else _part(method, "grader")
@@ -170,14 +180,14 @@ def _settings(
 
 
 def _above_zero(name: str, value: Any, kind: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= sys.float_info.max:
         raise ConfigError(f'the job\'s hyperparameter {name} is {value!r}: a number above 0, or "auto"')
     return value
 
 
 def _about(job: Mapping[str, Any], method: Mapping[str, Any], grader: Mapping[str, Any]) -> list[str]:
     remarks = [f"{name}: not mapped; {advice}" for name, advice in _OF_THE_JOB.items() if job.get(name)]
-    if job.get("model"):
+    if job is not grader and job.get("model"):  # a grader's own model is the judge's
         remarks.append(f"model {job['model']}: its weights are not open; the project trains an open model")
     if method.get("response_format"):
         remarks.append(
@@ -222,11 +232,12 @@ def read_examples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     for row in read_rows(path, str(path)):
         try:
             if row.problem:
-                raise DataError(row.problem)
-            rows.append({"prompt": _prompt(row.value), "item": row.value})
+                raise DataError(f"{row.where}: {row.problem}")
+            check_texts(row, row.value, depth=1)  # as `item` it will lie one deeper
+            rows.append({"prompt": _prompt(row), "item": row.value})
             ignored |= {name for name in ("tools", "parallel_tool_calls") if row.value.get(name)}
         except DataError as error:
-            problems.append(f"{row.where}: {error}")
+            problems.append(str(error))
     if problems:
         more = f"\nand {len(problems) - LISTED} more" if len(problems) > LISTED else ""
         raise DataError("\n".join(problems[:LISTED]) + more)
@@ -237,25 +248,27 @@ def read_examples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     ]
 
 
-def _prompt(row: Any) -> list[dict[str, str]]:
-    messages = row.get("messages") if isinstance(row, Mapping) else None
+def _prompt(row: Row) -> list[dict[str, str]]:
+    messages = row.value.get("messages") if isinstance(row.value, Mapping) else None
     if not isinstance(messages, list) or not messages:
-        raise DataError("no `messages`: a row of a fine-tuning file has a list of them")
-    found = [_message(message, index) for index, message in enumerate(messages)]
+        raise DataError(f"{row.where}: no `messages`: a row of a fine-tuning file has a list of them")
+    found = [_message(message, f"{row.where}: messages[{index}]") for index, message in enumerate(messages)]
     if found[-1]["role"] == "assistant":
-        raise DataError("`messages` ends with an assistant's: the last one is what the model answers")
+        raise DataError(
+            f"{row.where}: `messages` ends with an assistant's: the last one is what the model answers"
+        )
     return found
 
 
-def _message(message: Any, index: int) -> dict[str, str]:
+def _message(message: Any, where: str) -> dict[str, str]:
     role = message.get("role") if isinstance(message, Mapping) else None
     if role not in ("system", "developer", "user", "assistant"):
-        raise DataError(f"messages[{index}] has the role {role!r}: system, developer, user or assistant")
+        raise DataError(f"{where} has the role {role!r}: system, developer, user or assistant")
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     texts = [
         part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)
     ]
     if len(texts) < len(parts):
-        raise DataError(f"messages[{index}] holds something that is no text (an image, a tool call?)")
+        raise DataError(f"{where} holds something that is no text (an image, a tool call?)")
     return {"role": "system" if role == "developer" else role, "content": "".join(texts)}

@@ -56,7 +56,7 @@ def task_from_row(row: Row) -> Task:
         raise DataError(
             f"{row.where}: a row is a mapping from column names to values, not {type(row.value).__name__}."
         )
-    _check_texts(row, row.value)
+    check_texts(row, row.value)
     return Task(
         id=_label(row, "id") or "",
         prompt=_prompt(row),
@@ -164,7 +164,12 @@ def _message(row: Row, index: int, message: Any) -> Message:
     return Message(role=role, content=content)
 
 
-def _check_texts(row: Row, value: Any, name: str = "", depth: int = 0) -> None:
+def check_texts(row: Row, value: Any, name: str = "", depth: int = 0) -> None:
+    """Refuse what no file or tokenizer takes, anywhere in a row's value.
+
+    Raises:
+        DataError: half a surrogate pair, a NUL, or nesting too deep; says where.
+    """
     if isinstance(value, str):
         _check_text(row, name, value)
     if not isinstance(value, Mapping | list | tuple):
@@ -177,7 +182,7 @@ def _check_texts(row: Row, value: Any, name: str = "", depth: int = 0) -> None:
         path = f"{name}.{key}" if name else str(key)
         if isinstance(key, str):
             _check_text(row, path, key)
-        _check_texts(row, inner, path, depth + 1)
+        check_texts(row, inner, path, depth + 1)
 
 
 def _check_text(row: Row, name: str, text: str) -> None:

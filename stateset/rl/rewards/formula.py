@@ -15,7 +15,8 @@ from stateset.rl.errors import ConfigError
 
 Value = Callable[[Mapping[str, float]], float]
 
-_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([^\W\d]\w*)|([-+*/^(),]))")
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_TOKEN = re.compile(rf"\s*(?:({_NUMBER})|([^\W\d]\w*)|([-+*/^(),]))")
 _FUNCTIONS: Mapping[
     str, tuple[Callable[..., float], int | None]
 ] = {  # and how many arguments; None: one or more
@@ -124,7 +125,7 @@ class Formula:
         token = self._peek()
         if token == "(":
             return self._inside()[0]
-        if token[:1].isdigit() or token[:1] == ".":
+        if re.match(r"[0-9.]", token):
             number = float(self._take())
             return lambda _: number
         if not token.isidentifier():

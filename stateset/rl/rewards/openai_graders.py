@@ -1,7 +1,8 @@
 """OpenAI's grader JSON as a reward, with the published semantics but for errors.
 
 `string_check`, `text_similarity`, `score_model`, `label_model`, `python` and `multi`. What the *response*
-lacks (it is no JSON, a field or a tool call is missing) makes it wrong: 0. What the grader or the row lacks,
+lacks (it is no JSON, a field or a tool call is missing) makes it wrong: 0, whatever a formula would make of
+the other parts, since a missing part may be a penalty. What the grader or the row lacks,
 or a model that refuses or answers nonsense, leaves it unscored; `on_error="zero"` makes that a 0, as there.
 An endpoint that does not answer leaves it unscored all the same; a spent budget, a ledger, sandbox or package
 that is not there and a wrong setting end the run.
@@ -108,7 +109,7 @@ class OpenAIGrader(RewardFunction):
                     if error.namespace == "item":
                         raise UnscorableError(f"the row lacks a value: {error}") from error
                     parts[key], lacks = 0.0, f"the response lacks a value: {error}"
-            total = parts["grade"] if self._formula is None else self._combined(parts)
+            total = 0.0 if lacks else self._total(parts)
         except (*ENDS_THE_RUN, NoAnswerError):  # no grader's doing
             raise
         except Exception as error:  # a grader's function may raise anything
@@ -117,8 +118,9 @@ class OpenAIGrader(RewardFunction):
             return Score(total=0.0, parts=parts, reason=describe_failure(error))
         return Score(total=total, parts={} if self._formula is None else parts, reason=lacks)
 
-    def _combined(self, parts: Mapping[str, float]) -> float:
-        assert self._formula is not None, "of a multi grader"
+    def _total(self, parts: Mapping[str, float]) -> float:
+        if self._formula is None:
+            return parts["grade"]
         try:
             return self._formula(parts)
         except (ArithmeticError, ValueError) as error:
