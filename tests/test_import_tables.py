@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -187,6 +188,44 @@ def test_kept_columns_hold_what_json_can() -> None:
     assert "`when` holds bytes" in found.rejected[0].reason
 
 
+def newest_first(*dates: str) -> list[dict[str, Any]]:
+    said = [("agent", "On Friday."), ("customer", "When does it come?"), ("agent", "Hello.")]
+    common = {"ticket_id": "T", "public": "true"}
+    return [
+        common | {"role": who, "body": text, "created_at": date}
+        for (who, text), date in zip(said, dates, strict=True)
+    ]
+
+
+def test_a_time_that_cannot_be_read_turns_its_thread_away_unless_a_mapping_says_how() -> None:
+    rows = newest_first("01/07/2026 12:00", "01/07/2026 12:00", "01/07/2026 11:00")
+    found, mapping = of_table(*rows)
+    assert not found.rows
+    assert "`time` cannot be read ('01/07/2026 12:00'): write it as ISO 8601" in found.rejected[0].reason
+    given = replace(mapping, time_formats=("%d/%m/%Y %H:%M",))
+    (row,) = of_table(*rows, by=given)[0].rows
+    assert (row["reply"], row["time"]) == ("On Friday.", "2026-07-01T12:00:00Z")
+    assert [message["content"] for message in row["prompt"]] == ["Hello.", "When does it come?"]
+
+
+def test_a_pair_without_a_readable_time_is_rejected_and_one_without_any_is_not() -> None:
+    pair = {"question": "Where is it?", "answer": "On its way, today."}
+    found, _ = of_table(pair | {"date": "2026-01-05"}, pair | {"date": "5/1/26"}, pair | {"date": ""})
+    assert [row.get("time") for row in found.rows] == ["2026-01-05T00:00:00Z", None]
+    assert [one.line for one in found.rejected] == [2]
+
+
+def test_the_customer_of_a_thread_is_who_wrote_as_customer() -> None:
+    def said(user: int, role: str, text: str, **further: str) -> dict[str, Any]:
+        return {"ticket_id": 1, "user_id": user, "role": role, "body": text, "public": True} | further
+
+    greeted = [said(7, "agent", "Hello."), said(100, "customer", "Where is it?"), said(7, "agent", "There.")]
+    assert of_table(*greeted)[0].rows[0]["customer"] == "100"
+    named = [row | {"role": {"agent": "Bob"}.get(row["role"], row["role"])} for row in greeted]
+    by = replace(of_table(*greeted)[1], agents=("Bob",))
+    assert of_table(*named, by=by)[0].rows[0]["customer"] == "100"
+
+
 def test_a_saved_mapping_is_read_back(tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     done = CliRunner().invoke(app, ["data", "import", "csv", str(EXPORTS / "messages.csv"), "-o", str(out)])
@@ -210,6 +249,10 @@ def test_a_saved_mapping_is_read_back(tmp_path: Path) -> None:
         ("layout: piles\n", "`layout` is 'piles'"),
         ("layout: pairs\ncolumns:\n  prompt: q\n", "needs `columns.reply`"),
         ("layout: pairs\ncolour: red\n", "unknown `colour`"),
+        (
+            "layout: pairs\ncolumns: {prompt: q, reply: a}\ntime_formats: ['%d %Q']\n",
+            "`time_formats` has '%d %Q'",
+        ),
     ],
 )
 def test_mappings_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:

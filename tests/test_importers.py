@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from stateset.rl.cli.app import app
 from stateset.rl.data.importers import export_kind, import_files
 from stateset.rl.data.importers.export_file import utc_time
+from stateset.rl.data.importers.imported import ThreadError, by_time
 from stateset.rl.data.importers.thread import Thread, ThreadMessage, rows_of
 from stateset.rl.data.importers.zendesk import import_zendesk
 from stateset.rl.data.pii.pseudonyms import hashed, pseudonymise_rows
@@ -150,10 +151,29 @@ def test_customers_whose_mail_addresses_differ_in_case_are_one() -> None:
         ("1767600000000", "2026-01-05T08:00:00Z"),
         ("2026-01-05 09:00+01:00", "2026-01-05T08:00:00Z"),
         ("5 Jan", ""),
+        ("01/05/2026 09:00", ""),
+        ("Mon, 5 Jan 2026 09:00:00 +0100", "2026-01-05T08:00:00Z"),
+        ("Mon Jan 05 08:00:00 +0000 2026", "2026-01-05T08:00:00Z"),
+        ("Mon, Jan 5 2026 08:00:00 PM", ""),
+        (45000, ""),
+        ("0001-01-01T00:00+05:00", ""),
     ],
 )
 def test_times_of_exports(given: Any, time: str) -> None:
     assert utc_time(given) == time
+
+
+def test_messages_stand_in_order_of_time_or_their_thread_is_turned_away() -> None:
+    def stood(*times: str) -> list[str]:
+        said = (ThreadMessage(author="agent", text=str(n), public=True, time=t) for n, t in enumerate(times))
+        return [message.text for message in by_time(said)]
+
+    assert stood("2026-01-02", "2026-01-01", "2026-01-03") == ["1", "0", "2"]
+    assert stood("2026-01-02", "2026-01-01", "2026-01-01") == ["2", "1", "0"]  # the newest first
+    assert stood("2026-01-01", "", "2026-01-01") == ["0", "1", "2"]
+    assert stood("2026-01-02", "", "2026-01-01") == ["2", "1", "0"]
+    with pytest.raises(ThreadError, match="1 of 4 messages have no time, and the others are in no order"):
+        stood("2026-01-02", "", "2026-01-01", "2026-01-03")
 
 
 def test_an_agent_who_answers_an_automatic_mail_is_counted_as_such() -> None:

@@ -6,7 +6,6 @@ score chooses training rows only; validation and test rows are what customers re
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +55,6 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
-_EARLIEST = "1980"  # what is read as an earlier time is another number, such as the day of a table
 Scored = tuple[float | None, dict[str, float]]
 
 
@@ -214,12 +212,11 @@ def _check_columns(row: Row) -> None:
 
 def _time(row: Row) -> dict[str, str]:
     """`time` in UTC, so that times can be compared as texts; nothing where the row has none."""
-    value, found = row.value.get("time"), ""
+    value = row.value.get("time")
     if is_missing(value):
         return {}
-    with contextlib.suppress(OverflowError):
-        found = utc_time(value)
-    if found < _EARLIEST:
+    found = utc_time(value)
+    if not found:
         raise DataError(
             f"{row.where}: `time` cannot be read ({described(value)}); write it as ISO 8601, such as "
             "2026-01-31T10:00:00Z, or as seconds since 1970, or leave it out of all rows."

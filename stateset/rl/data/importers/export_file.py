@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stateset.rl.data.json_text import NotJSONError, parse_json
 from stateset.rl.data.rejected import Rejected
 from stateset.rl.errors import DataError
+
+_EARLIEST = "1980"  # what is read as an earlier time is another number, such as the day of a table
+_OF_MAIL = re.compile(  # its parser would pass over a PM or a zone that it does not know
+    r"[A-Z][a-z]{2},? [\w ]+ \d\d:\d\d:\d\d( [+-]\d{4}| (GMT|UTC?|[ECMP][SD]T))?( \d{4})?( \([\w ]+\))?"
+)
 
 
 class Document(NamedTuple):
@@ -126,7 +133,11 @@ def _page(
 
 
 def utc_time(value: Any) -> str:
-    """ISO 8601 in UTC of a text or of seconds since 1970; empty where it is neither."""
+    """ISO 8601 in UTC of a text or of seconds since 1970; empty where it is neither.
+
+    A text is ISO 8601 or a mail's date (`Mon, 5 Jan 2026 10:00:00 +0000`); one without a zone is in UTC. In
+    which order `01/07/2026` has day and month, nobody can say.
+    """
     text = str(value).strip().removesuffix(".0")
     try:
         if isinstance(value, bool) or value in (None, ""):
@@ -136,12 +147,15 @@ def utc_time(value: Any) -> str:
         elif isinstance(value, int | float) or text.isdigit():
             seconds = float(value)
             moment = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+        elif _OF_MAIL.fullmatch(text):
+            moment = parsedate_to_datetime(text)
         else:
             moment = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return ""
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    found = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return found if found >= _EARLIEST else ""
 
 
 def text_of(value: Any) -> str:

@@ -59,7 +59,21 @@ def said(
 
 
 def by_time(messages: Iterable[ThreadMessage]) -> tuple[ThreadMessage, ...]:
-    """In the order in which they were written; as they stand where one has no time."""
+    """In the order in which they were written, an export with the newest first turned around.
+
+    Where one has no time they stay as they stand.
+
+    Raises:
+        ThreadError: one has no time, and the times of the others are not in order.
+    """
     found = list(messages)
-    timed = all(message.time for message in found)
-    return tuple(sorted(found, key=lambda message: message.time) if timed else found)
+    times = [message.time for message in found if message.time]
+    if times and times[0] > times[-1] and times == sorted(times, reverse=True):
+        found.reverse()  # before sorting, so that messages of the same minute are turned around, too
+        times.reverse()
+    if len(times) == len(found):
+        return tuple(sorted(found, key=lambda message: message.time))
+    if times != sorted(times):
+        missing = len(found) - len(times)
+        raise ThreadError(f"{missing} of {len(found)} messages have no time, and the others are in no order")
+    return tuple(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,18 @@ _NO_FLAGS = (
     "nothing says which texts are private, so all were taken for public; check that no note is among them"
 )
 FIELDS = (*_NAMES, *FLAGS)
-_LISTS = ("customers", "agents", "public_values", "keep")
+_LISTS = ("customers", "agents", "public_values", "keep", "time_formats")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
     """`columns` from our names to the table's; `customers` and `agents` are values of the `author` column.
 
-    `public` and `private` are flags (see `flags.py`), `public_values` words in them that mean public.
+    `public` and `private` are flags (see `flags.py`), `public_values` words in them that mean public;
+    `time_formats` are tried on times as `strptime` reads them.
+
+    Raises:
+        DataError: a time format that is none.
     """
 
     layout: str
@@ -75,6 +80,17 @@ class ColumnMapping:
     agents: tuple[str, ...] = ()
     public_values: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    time_formats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Try the time formats."""
+        for form in self.time_formats:
+            try:
+                datetime.strptime(datetime(2026, 1, 31).strftime(form), form)
+            except (ValueError, re.error) as error:
+                raise DataError(
+                    f"`time_formats` has {form!r}, which is none ({error}); write one such as %d/%m/%Y %H:%M."
+                ) from error
 
     def get(self, row: Mapping[str, Any], name: str) -> Any:
         """The row's value of one of our names; None where the name has no column."""

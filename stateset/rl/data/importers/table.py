@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import date, time
+from contextlib import suppress
+from datetime import date, datetime, time
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +37,7 @@ _AUTHORS: dict[str, Author] = {
     ),
     "system": "system",
 }  # fmt: skip
+_SHOWN = 40  # characters of a time in a message
 _STATUS = {
     **dict.fromkeys(("solved", "closed", "resolved", "done"), True),
     **dict.fromkeys(("open", "new", "pending", "hold", "on-hold", "unresolved", "snoozed"), False),
@@ -219,7 +221,23 @@ def _message(row: Mapping[str, Any], mapping: ColumnMapping, counts: Counter[str
         counts["private notes left out"] += 1
         return None
     author = _author(text_of(mapping.get(row, "author")), mapping, "the message")
-    return _said(mapping.get(row, "text"), author, utc_time(mapping.get(row, "time")), counts)
+    return _said(mapping.get(row, "text"), author, _time(mapping.get(row, "time"), mapping), counts)
+
+
+def _time(value: Any, mapping: ColumnMapping) -> str:
+    if is_missing(value):
+        return ""
+    for form in mapping.time_formats:
+        with suppress(ValueError):
+            return utc_time(datetime.strptime(str(value).strip(), form).isoformat())
+    found = utc_time(value)
+    if not found:
+        raise ThreadError(
+            f"`time` cannot be read ({str(value)[:_SHOWN]!r}): write it as ISO 8601, such as "
+            "2026-01-31T10:00:00Z, or say in a mapping how it is written, such as `time_formats: "
+            "['%d/%m/%Y %H:%M']`; if the rows stand in order, `time` may be left out of the mapping"
+        )
+    return found
 
 
 def _said(text: Any, author: Author, time: str, counts: Counter[str]) -> ThreadMessage | None:
@@ -231,11 +249,7 @@ def _said(text: Any, author: Author, time: str, counts: Counter[str]) -> ThreadM
 
 
 def _author(value: str, mapping: ColumnMapping, what: str) -> Author:
-    if value in mapping.customers:
-        return "customer"
-    if value in mapping.agents:
-        return "agent"
-    author = _AUTHORS.get(value.lower())
+    author = _author_of(value, mapping)
     if author is None:
         raise ThreadError(
             f"the author of {what} is {value or 'missing'!r}, neither customer nor agent: name it in the "
@@ -244,18 +258,25 @@ def _author(value: str, mapping: ColumnMapping, what: str) -> Author:
     return author
 
 
-def _thread(name: str, rows: list[Row], messages: list[ThreadMessage], mapping: ColumnMapping) -> Thread:
-    def first(field: str) -> Any:
-        return next((value for row in rows if not is_missing(value := mapping.get(row.value, field))), None)
+def _author_of(value: str, mapping: ColumnMapping) -> Author | None:
+    if value in mapping.customers:
+        return "customer"
+    return "agent" if value in mapping.agents else _AUTHORS.get(value.lower())
 
+
+def _thread(name: str, rows: list[Row], messages: list[ThreadMessage], mapping: ColumnMapping) -> Thread:
+    def first(field: str, among: list[Row] = rows) -> Any:
+        return next((value for row in among if not is_missing(value := mapping.get(row.value, field))), None)
+
+    theirs = [row for row in rows if mapping.layout != "messages" or _wrote_as_customer(row, mapping)]
     status = text_of(first("status"))
     tags = first("tags")
     return Thread(
         id=name,
         where=rows[0].where,
         messages=by_time(messages),
-        customer=text_of(first("customer")) or text_of(first("customer_email")),
-        created=utc_time(first("time")),
+        customer=text_of(first("customer", theirs)) or text_of(first("customer_email", theirs)),
+        created=_time(first("time"), mapping),
         subject=text_of(first("subject")),
         status=status,
         resolved=_flag(first("resolved"), "resolved")
@@ -266,6 +287,10 @@ def _thread(name: str, rows: list[Row], messages: list[ThreadMessage], mapping: 
         tags=tuple(map(text_of, tags)) if isinstance(tags, list) else tuple(text_of(tags).split()),
         people=tuple(_people(rows, mapping)),
     )
+
+
+def _wrote_as_customer(row: Row, mapping: ColumnMapping) -> bool:
+    return _author_of(text_of(mapping.get(row.value, "author")), mapping) == "customer"
 
 
 def _people(rows: list[Row], mapping: ColumnMapping) -> list[Person]:
