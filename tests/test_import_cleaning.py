@@ -55,6 +55,55 @@ def test_a_text_that_only_looks_quoted_or_signed_stays_whole(body: str, html: bo
     assert not taken
 
 
+WROTE = '<div class="gmail_attr">On Mon, Jan 5, 2026 at 9:31 AM Shop &lt;a@b.example&gt; wrote:<br></div>'
+OLD_WROTE = "2026-01-05 9:31 GMT+01:00 Shop &lt;a@b.example&gt;:<br>"
+FORWARDED = '<div class="gmail_attr">---------- Forwarded message ---------<br>From: Bob<br>To: me</div>'
+OLD = '<blockquote class="gmail_quote">OLD<blockquote class="gmail_quote">OLDER</blockquote></blockquote>'
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (f"<div class=gmail_quote>{WROTE}{OLD}<p>Size 42.</p>{OLD}<p>Blue.</p></div>", "Size 42.\n\nBlue."),
+        (f"<p>Size 42.</p><div class=gmail_quote>{WROTE}{OLD}</div>", "Size 42."),
+        (f"<div class=gmail_quote>{WROTE}<p>Size 42.</p>{OLD}</div>", "Size 42."),
+        (f"<div class=gmail_quote>{OLD}<p>Size 42.</p></div>", "Size 42."),
+        (
+            f"<div class=gmail_extra><div class=gmail_quote>{OLD_WROTE}{OLD}<p>Size 42.</p></div></div>",
+            "Size 42.",
+        ),
+        (
+            f"<p>Size 42.</p><div class=gmail_extra>-- <br><div class=gmail_signature>Jo</div>"
+            f"<div class=gmail_quote>{OLD_WROTE}{OLD}</div></div>",
+            "Size 42.",
+        ),
+        ("<p>See below.</p><div class=gmail_quote>On Mon Shop wrote:<br>OLD<br>OLD</div>", "See below."),
+        (f"<p>See below.</p><div class=gmail_quote>{FORWARDED}OLD<p>OLD</p>{OLD}OLD</div>", "See below."),
+        ("<p>See below.</p><div class=gmail_extra>OLD</div>", "See below."),
+    ],
+)
+def test_answers_between_the_quotes_of_gmail_stay_and_the_quotes_go(body: str, left: str) -> None:
+    assert clean_body(body) == left
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ('<td style="font-size:0px"><div style="font-size:14px">It ships.</div></td>', "It ships."),
+        ('<div style="font-size:0"><i style="font-size:0">OLD</i></div><p>It ships.</p>', "It ships."),
+        ('<div style="font-size:0"><i style="font-size:0.9em">Now.</i></div>', "Now."),
+    ],
+)  # fmt: skip
+def test_text_is_hidden_only_where_nothing_within_has_a_size(body: str, left: str) -> None:
+    assert clean_body(body, html=True) == left
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_half_an_emoji_is_no_part_of_the_text(html: bool) -> None:
+    assert clean_body("It hums \ud83d", html=html) == "It hums"
+    assert clean_body("\ud83d", html=html) == ""
+
+
 def test_entities_of_a_text_are_read_and_its_lines_stay() -> None:
     assert clean_body("Tom &amp; Co\nsee ?a=1&copy=2") == "Tom & Co\nsee ?a=1&copy=2"
 

@@ -35,6 +35,7 @@ _FIRST_FIELDS = ("from", "von")
 _SUBJECTS = ("subject", "betreff")
 _QUOTED = re.compile(r"^\s*>")
 _RULER = re.compile(r"^\s*[-_=*]{3,}\s*$")
+_HALF = re.compile(r"[\ud800-\udfff]")  # of an emoji that was cut in two
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|#\d{1,7});")
 _RULES = (
     ('messages without "sent from my phone"', without_device_line),
@@ -54,6 +55,7 @@ def clean_body(body: str, *, html: bool | None = None, taken: set[str] | None = 
         The text; empty where all of it was quoted or automatic.
     """
     taken = set() if taken is None else taken
+    body = _HALF.sub("", body)
     if looks_like_html(body) if html is None else html:
         text = html_to_text(body, taken)
     else:

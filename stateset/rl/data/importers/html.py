@@ -1,6 +1,7 @@
 """The text of an HTML mail: without quoted mails, signatures, scripts and what nobody sees.
 
 Quotes are known by the marks that mail programs leave: `blockquote`, `gmail_quote`, Outlook's reply block.
+Answers that Gmail's users write between the quotes stay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from stateset.rl.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
+    from bs4.element import PageElement
 
 _DROPPED = ("script", "style", "head", "title", "template", "noscript", "object", "svg")
 _QUOTES = (
@@ -59,9 +61,9 @@ TAKEN = {
     "signature": "messages without their signature",
     "hidden": "messages without hidden text",
 }
-_HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|pt)?\s*(?:;|$)", re.I
-)
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
+_NO_SIZE = re.compile(r"font-size\s*:\s*0(?:px|pt)?\s*(?:;|$)", re.I)
+_A_SIZE = re.compile(r"font-size\s*:\s*(?!0(?:px|pt)?\s*(?:;|$))", re.I)
 
 
 def looks_like_html(text: str) -> bool:
@@ -101,11 +103,13 @@ def _drop_unread(soup: BeautifulSoup, taken: set[str]) -> None:
         tag.decompose()
     for comment in soup.find_all(string=lambda found: isinstance(found, Comment)):
         comment.extract()
-    for name, selector in (("quote", _QUOTES), ("signature", _SIGNATURES)):
-        for tag in soup.select(selector):
-            _drop(tag, taken, TAKEN[name])
+    for tag in soup.select(_QUOTES):
+        for part in [] if tag.decomposed else _quoted(tag):
+            _drop(part, taken, TAKEN["quote"])
+    for tag in soup.select(_SIGNATURES):
+        _drop(tag, taken, TAKEN["signature"])
     for tag in soup.select("[style]"):
-        if not tag.decomposed and _HIDDEN.search(str(tag.get("style", ""))):
+        if not tag.decomposed and _is_hidden(tag):
             _drop(tag, taken, TAKEN["hidden"])
     for tag in soup.select(_FORWARDED):  # the quoted mail stands behind its header, not in it
         for later in list(tag.next_siblings):
@@ -113,7 +117,32 @@ def _drop_unread(soup: BeautifulSoup, taken: set[str]) -> None:
         _drop(tag, taken, TAKEN["quote"])
 
 
-def _drop(tag: Tag, taken: set[str], name: str) -> None:
+def _quoted(tag: Tag) -> list[PageElement]:
+    """What is quoted of a mark's tag: all of it, but for Gmail's box around quotes and answers.
+
+    That box begins with who wrote, up to a colon, and a blockquote. Without these it is a forwarded mail, or
+    one of a program that marks nothing else.
+    """
+    if "gmail_extra" in tag.get_attribute_list("class") and tag.select_one(".gmail_quote"):
+        return []  # it holds what was written below the quote, too; the quote comes by itself
+    first = None if tag.name == "blockquote" else tag.find("blockquote", recursive=False)
+    if first is None:
+        return [tag]
+    wrote = tag.select(":scope > .gmail_attr") or list(first.previous_siblings)[::-1]
+    said = "".join(part.get_text() for part in wrote).strip()
+    return [tag] if said and not said.endswith(":") else [*wrote, *tag.select("blockquote")]
+
+
+def _is_hidden(tag: Tag) -> bool:
+    """Whether nobody sees its text; MJML writes `font-size:0` around every text with its own size."""
+    style = str(tag.get("style", ""))
+    if _HIDDEN.search(style):
+        return True
+    sizes = (str(one.get("style", "")) for one in tag.select("[style]"))
+    return bool(_NO_SIZE.search(style)) and not any(_A_SIZE.search(size) for size in sizes)
+
+
+def _drop(tag: PageElement, taken: set[str], name: str) -> None:
     if not tag.decomposed:
         taken |= {name} if tag.get_text(strip=True) else set()
         tag.decompose()

@@ -101,10 +101,11 @@ def without_signature(lines: list[str]) -> list[str]:
 
 def _up_to_card(lines: list[str]) -> list[str]:
     texts = [place for place, line in enumerate(lines) if line.strip()]
-    for last in texts[1:-1][-_LINES:]:
+    for last in texts[1:][-_LINES - 1 :]:
         line, after = lines[last], [lines[place].strip() for place in texts if place > last]
+        is_delimiter = line == _DELIMITER or (not after and line.strip() in _LIKE_DELIMITERS)
         ends = line.strip() in _LIKE_DELIMITERS or _GOODBYE.match(line.strip())
-        if line == _DELIMITER or (ends and _is_card(after)):
+        if is_delimiter or (after and ends and _is_card(after)):
             return lines[:last]
     return lines
 
