@@ -46,6 +46,15 @@ MARK = "This e-mail is confidential and intended only for the addressee. Notify 
         "It hums.\nSent from my iPhone. I need help\nnow",
         "Sent from my old address last week, and it never came back.",
         "my name is <jane>, and my basket says\nTom and Co",
+        "By mistake you sent my confidential invoice to another recipient. It is an unauthorized disclosure.",
+        "Hello,\n\nThis message was sent to me in error, it holds confidential data. What now?",
+        "Hello,\n\nThis message, sent by mistake, holds confidential data of another recipient.",
+        "Two things.\n\nBy mistake you sent the confidential mail of another recipient to our office.",
+        "It hums.\n\nYour courier gave us confidential papers of another recipient by mistake.",
+        "The lamp hums.\nThis e-mail is confidential and intended only for the addressee.",
+        "On 5 May at 10:30 the courier Max Weber wrote:\n\nI left it at the door.\n\nBut it was not there.",
+        "Look:\n\nOn 5 May 2026 at 10:30 the courier Max Weber wrote:\n\nI left it.\n\nBut it was not there.",
+        "On 5 May 2026 at 10:30 Max Weber wrote:\n\nI left it at the door.\n\nBut it was not there.",
     ],
 )
 @pytest.mark.parametrize("html", [None, False])
@@ -114,12 +123,16 @@ def test_entities_of_a_text_are_read_and_its_lines_stay() -> None:
         ("Thanks!\n\nFrom: Shop <a@b.example>\nSent: Monday\nTo: Jane\n\nold", "Thanks!", "mail they quote"),
         ("Hi\n______\nFrom: Shop\nSent: Monday\nTo: Jane\nSubject: Lamp\n\nold", "Hi", "mail they quote"),
         ("No.\n\nOn 5 Jan 2026, at 09:31, Jane Roe wrote:\n\nold", "No.", "mail they quote"),
+        ("No.\n\nOn Mon, Jan 5, 2026 at 9:31 AM The Shop  wrote:\n\nold", "No.", "mail they quote"),
+        ("Oui.\n\nLe lun. 5 janv. 2026 à 09:31, Jane a écrit :\n\nold", "Oui.", "mail they quote"),
+        ("Ja.\n\nAm 05.01.26 um 09:31 schrieb Jane von der Au:\n\nold", "Ja.", "mail they quote"),
         ("No.\n\nOn Monday Jane wrote:\n> old", "No.", "mail they quote"),
         ("It hums.\n\nKind regards,\nJane Roe\nHead of Lamps\nTel: +1 415 555 0132", "It hums.", "signature"),
         ("It hums.\n--\nThe Lamp Team\n12 Harbour Street, Boston\nlamps.example", "It hums.", "signature"),
         ("It hums.\n-- \njane, who wants a lamp", "It hums.", "signature"),
         ("Sent from my Samsung Galaxy smartphone\nIt hums.", "It hums.", "sent from my phone"),
         (f"It hums.\n\n{MARK}\n\nAnd it is hot.", "It hums.\n\n\nAnd it is hot.", "legal notice"),
+        (f"Hi Jane,\n\nit hums.\n\n{MARK} Or notify me.", "Hi Jane,\n\nit hums.", "legal notice"),
         ("<p>Hm.</p>\n<p>Tom &amp; Co</p><div class=gmail_quote>old</div>", "Hm.\n\nTom & Co", "quote"),
         ("<p>It hums.</p><div class=gmail_quote>old</div>", "It hums.", "mail they quote"),
         ("It hums.<p id=divRplyFwdMsg>From: Bob</p>old<br>old", "It hums.", "mail they quote"),
@@ -148,3 +161,42 @@ def test_each_rule_takes_its_own_and_is_counted(body: str, left: str, rule: str)
 def test_only_what_a_mail_program_wrote_is_automatic(text: str, automatic: bool) -> None:
     assert is_automatic(text) is automatic
     assert is_automatic("Hello", subject=text) is (automatic and not text.startswith("I am"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am currently on vacation with limited access to email. Please hold my delivery 4411 until 5 May.",
+        "I am on vacation with no access to email. Please leave the parcel with the neighbour.",
+        "I am on holiday, send an urgent request to the courier: my parcel must not be left outside.",
+        "Ich bin im Urlaub und habe keine Vertretung. Bitte stellen Sie die Lieferung erst am 5. Mai zu.",
+        "I got: your request has been received, do not reply to this. But my lamp never came.",
+        "This is an automated message I got from you, but my lamp never came.",
+        "Delivery status notification never came for my parcel",
+        "Undeliverable: parcel 4411, says the page. Send it again.",
+    ],
+)
+def test_a_request_in_words_of_a_notice_is_none(text: str) -> None:
+    assert not is_automatic(text)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "automatic"),
+    [
+        ("Delivery status notification never came", "I never got a mail about parcel 77. Is it lost?", False),
+        ("Out of office - please change my delivery address", "I moved.", False),
+        ("Out of office: please change the address", "Please deliver to 12 Harbour Street.", False),
+        ("Automatic reply: what is it", "I get those for order 4411 again and again.", False),
+        ("Undeliverable: parcel 4411", "It could not be delivered, says the courier.", False),
+        ("Undeliverable: Re: my order", "Your message to jane@x.example couldn't be delivered.", True),
+        ("Delivery Status Notification (Failure)", "Address not found", True),
+        ("Mail delivery failed", "This message was created by mail delivery software.", True),
+        ("Automatic reply: Your order 4411", "I am back on Monday. Need help? Please call Jo.", True),
+        ("Out of Office AutoReply: Your order", "My colleague reads my mails.", True),
+        ("Automatische Antwort: Bestellung", "Meine Vertretung ist da, bitte wenden Sie sich an sie.", True),
+    ],
+)
+def test_an_automatic_subject_needs_a_text_that_asks_for_nothing(
+    subject: str, text: str, automatic: bool
+) -> None:
+    assert is_automatic(text, subject) is automatic

@@ -29,7 +29,10 @@ _FORWARDED = re.compile(
 )
 _ADDRESS = re.compile(r"\S@\S")
 _TIME = re.compile(r"\b\d{1,2}[:h]\d\d\b")
-_BY_NOBODY = re.compile(r"\s[a-z]\S* wrote:\s*$")  # "your driver wrote:" is a sentence
+_YEAR = re.compile(r"\b20\d\d\b|\d[./-]\d\d?[./-]\d\d\b")
+_IN_A_SENTENCE = re.compile(  # "your driver wrote:", "the courier Max Weber wrote:"
+    r"\s[a-z]\S* wrote:\s*$|\s(the|your|our|my|this|his|her|their|one) |schrieb (der|die|das|[a-z]*e?in)\b"
+)
 _FIELD = re.compile(r"^[>\s*]*(from|sent|to|cc|subject|date|von|gesendet|an|betreff|datum)\s*:\**\s", re.I)
 _FIRST_FIELDS = ("from", "von")
 _SUBJECTS = ("subject", "betreff")
@@ -98,18 +101,23 @@ def _starts_quote(lines: list[str], place: int) -> bool:
     if _FORWARDED.match(line) or _starts_header(lines, place):
         return True
     if _WROTE.match(line):
-        return _is_of_mail(line, lines[place + 1 :])
+        return _is_of_mail(line, lines[:place], lines[place + 1 :])
     if len(line) <= 20 or place + 1 == len(lines) or _WROTE.match(lines[place + 1]):
         return False
     joined = f"{line.strip()} {lines[place + 1].strip()}"  # one line that was broken into two
-    return bool(_WROTE.match(joined)) and _is_of_mail(joined, lines[place + 2 :])
+    return bool(_WROTE.match(joined)) and _is_of_mail(joined, lines[:place], lines[place + 2 :])
 
 
-def _is_of_mail(line: str, rest: list[str]) -> bool:
-    """Whether a mail program wrote "On ... wrote:", with an address, a time, or quotes or nothing behind."""
+def _is_of_mail(line: str, before: list[str], rest: list[str]) -> bool:
+    """Whether a mail program wrote "On ... wrote:": with an address, or with quotes or nothing behind.
+
+    Help desks take addresses and ">" out of mails. What is left of such a line has a year and a time, stands
+    below a text, and is no sentence.
+    """
     if _ADDRESS.search(line) or _is_inline(rest) or not any(one.strip() for one in rest):
         return True
-    return bool(_TIME.search(line)) and not _BY_NOBODY.search(line)
+    is_below = any(one.strip() and not _QUOTED.match(one) for one in before)
+    return bool(is_below and _TIME.search(line) and _YEAR.search(line)) and not _IN_A_SENTENCE.search(line)
 
 
 def _starts_header(lines: list[str], place: int) -> bool:

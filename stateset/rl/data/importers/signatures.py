@@ -45,6 +45,12 @@ _LEGAL_MARKS = tuple(
         r"in error|by mistake|irrtümlich",
     )
 )
+_OF_A_MAIL = re.compile(r"e-?mail|message|communication|transmission|nachricht|mitteilung", re.I)
+_OF_THE_AUTHOR = re.compile(  # who complains of such a mail uses the same words; lawyers ask and tell nothing
+    r"\?(\s|$)|\b(I|[Mm]y|[Mm]ine|[Ii]ch|[Mm]ich|[Mm]ein\w*|(?<!notify )(?<!inform )[Mm]e)\b|\brefund"
+    r"|\byou( have|'ve)? (sent|mailed|forwarded|disclosed|shared|gave)\b|\bSie .{0,80}(geschickt|gesendet)\b"
+)
+_GREETING = re.compile(r"\W*(hi|hello|hey|dear|good|hallo|guten|sehr|liebe[r]?|moin)\b.{0,40}", re.I)
 
 _SMALL = re.compile(
     r"of|the|and|at|for|from|in|team|support|de|la|le|du|di|da|von|van|der|den|und|im|y|et|[&|–-]", re.I
@@ -75,14 +81,18 @@ def without_device_line(lines: list[str]) -> list[str]:
 
 
 def without_legal_notice(lines: list[str]) -> list[str]:
-    """Without the paragraphs that say for whom a mail is meant, and whom to tell of an error."""
+    """Without the paragraphs that say for whom a mail is meant, and whom to tell of an error.
+
+    Such a paragraph stands below a text: the first one stays, whatever it says.
+    """
     kept: list[str] = []
     paragraph: list[str] = []
     for line in [*lines, ""]:
         if line.strip():
             paragraph.append(line)
             continue
-        kept += [] if _is_legal(paragraph) else paragraph
+        is_first = not any(one.strip() and not _GREETING.fullmatch(one.strip()) for one in kept)
+        kept += [] if _is_legal(paragraph) and not is_first else paragraph
         kept.append(line)
         paragraph = []
     return kept[:-1]
@@ -90,6 +100,8 @@ def without_legal_notice(lines: list[str]) -> list[str]:
 
 def _is_legal(paragraph: list[str]) -> bool:
     text = " ".join(paragraph)
+    if _OF_THE_AUTHOR.search(text) or not _OF_A_MAIL.search(text):
+        return False
     marks = sum(bool(mark.search(text)) for mark in _LEGAL_MARKS)
     return marks >= (2 if _LEGAL_START.match(text) else 3)
 
