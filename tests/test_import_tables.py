@@ -68,6 +68,12 @@ def talk(*extras: dict[str, Any], **columns: Any) -> dict[str, Any]:
         [{"visibility": "public"}, {"visibility": "internal"}, {"visibility": "public"}],
         [{"meta": {"isPublic": True}}, {"meta": {"isPublic": False}}, {"meta": {"isPublic": True}}],
         [{"channel": "public"}, {"channel": "internal"}, {"channel": "public"}],
+        [{"IsPublished": True}, {"IsPublished": False}, {"IsPublished": True}],  # Salesforce
+        [{"Visibility": "AllUsers"}, {"Visibility": "InternalUsers"}, {"Visibility": "AllUsers"}],
+        [{"jsdPublic": True}, {"jsdPublic": False}, {"jsdPublic": True}],  # Jira
+        [{"private": False}, {"private": True}, {"private": False}],  # Freshdesk, Chatwoot
+        [{"IsVisibleForCustomer": 1}, {"IsVisibleForCustomer": 0}, {"IsVisibleForCustomer": 1}],  # OTRS
+        [{"mode": "public"}, {"mode": "agents_only"}, {"mode": "public"}],
     ],
 )
 def test_a_flag_in_a_list_of_messages_keeps_its_notes_out(flags: list[dict[str, Any]]) -> None:
@@ -84,6 +90,10 @@ def test_a_flag_in_a_list_of_messages_keeps_its_notes_out(flags: list[dict[str, 
         [{"type": "text"}, {"type": "text"}, {"type": "text"}],
         [{"kind": "a"}, {"kind": "remark"}, {"kind": "a"}],
         [{"private": 0}, {"private": "perhaps"}, {"private": 0}],
+        [{"type": "email"}, {"type": "comment"}, {"type": "email"}],  # Front's comments are notes
+        [{"type": "email"}, {"type": "email", "is_draft": True}, {"type": "email"}],
+        [{"element": "comments"}, {"element": "work_notes"}, {"element": "comments"}],  # ServiceNow
+        [{"ArticleType": "email-external"}, {"ArticleType": "note-internal"}, {"ArticleType": "phone"}],
     ],
 )
 def test_a_message_whose_flag_is_missing_or_unknown_turns_its_thread_away(
@@ -178,6 +188,56 @@ def test_rows_without_ids_have_names_of_their_own_in_every_file() -> None:
     assert rows[0]["id"] != rows[1]["id"]
     assert rows[0]["thread"] != rows[1]["thread"]
     assert rows[0]["id"] == rows[2]["id"]  # the same row twice is one row
+
+
+def pairs_of(column: str, *values: Any) -> list[dict[str, Any]]:
+    return [{"question": f"Where is {n}?", "answer": f"PAIR {n}", column: v} for n, v in enumerate(values)]
+
+
+def test_a_column_of_words_that_say_private_is_a_flag_or_is_asked_about() -> None:
+    found, mapping = of_table(*pairs_of("audience", "customer", "internal", "external"))
+    assert mapping.public == ("audience",)
+    assert [row["reply"] for row in found.rows] == ["PAIR 2"]
+    assert "`audience` says neither public nor private ('customer')" in found.rejected[0].reason
+    with pytest.raises(DataError, match="`channel` may mean public or private"):
+        of_table(*pairs_of("channel", "email", "internal-note"))
+    flagged = [row | {"public": True} for row in pairs_of("channel", "email", "internal-note")]
+    assert len(of_table(*flagged)[0].rows) == 2  # there is a flag, and it is another one
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("product", ["Galaxy Note", "Internal SSD of 1 TB", "Lamp"]),
+        ("customer_type", ["internal", "private"]),
+        ("published", ["2026-01-05", "2026-01-06"]),
+        ("shared_with", ["Bob", "Jane"]),
+        ("answer_note", ["internal", "He stole a lamp"]),
+    ],
+)
+def test_a_column_that_only_holds_such_words_is_no_flag(column: str, values: list[str]) -> None:
+    found, mapping = of_table(*pairs_of(column, *values))
+    assert len(found.rows) == len(values)
+    assert (mapping.public, mapping.private) == ((), ())
+
+
+def test_a_number_for_visibility_is_left_to_the_user() -> None:
+    with pytest.raises(DataError, match="`visibility` may mean public or private"):
+        of_table(*pairs_of("visibility", 0, 1))
+
+
+def test_who_says_which_words_are_public_is_asked_for_comments() -> None:
+    row = talk({"type": "email"}, {"type": "comment"}, {"type": "email"})
+    by = ColumnMapping(
+        layout="conversations",
+        columns={"messages": "messages"},
+        public=("messages.type",),
+        public_values=("email",),
+    )
+    found, _ = of_table(row, by=by)
+    assert not found.rows
+    assert "('comment')" in found.rejected[0].reason
+    assert len(of_table(row, by=replace(by, public_values=("email", "comment")))[0].rows) == 1
 
 
 def test_kept_columns_hold_what_json_can() -> None:

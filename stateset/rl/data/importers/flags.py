@@ -20,18 +20,30 @@ MESSAGE_AUTHOR = ("role", "from", "author")
 MESSAGE_TEXT = ("content", "value", "text")
 TRUE = ("true", "yes", "1", "1.0", "y", "t")
 FALSE = ("false", "no", "0", "0.0", "n", "f")
-_PUBLIC = ("public", "external", "reply", "public reply", "public comment", "visible", "comment")
+_EITHER = "comment"  # Zendesk's and Intercom's are public, those of Front and HubSpot are not
+_PUBLIC = (
+    *("public", "external", "reply", "public reply", "public comment", "visible", "published", "all users"),
+    _EITHER,
+)
 _PRIVATE = (
     *("private", "internal", "note", "notes", "hidden", "confidential", "internal note", "private note"),
     *("internal comment", "private comment", "internal message", "private message", "note and close"),
+    *("internal users", "internal only", "agents only", "agent only", "staff only", "team only"),
+    *("conversation note", "note internal", "work notes", "private prompt", "unpublished"),
 )
 _DEPTH = 3  # of nested objects that are looked into
 _LONGEST = 60  # characters that are looked at: a longer text is none of the words
 _SHOWN = 20  # characters of a value in a message: a word such as "email", never the text of a note
 
-_SAYS_PRIVATE = re.compile(r"private|internal|hidden|confidential|whisper|(agents?|staff|team)only")
+_SAYS_PRIVATE = re.compile(
+    r"private|internal|hidden|confidential|whisper|(agents?|staff|team)only|unpublished"
+)
 _SAYS_NOTE = re.compile(r"notes?$|^(is|has)note")
-_SAYS_PUBLIC = re.compile(r"public(?!ation|i[sz])|visib|^(is)?external(comment|note|message|reply)?$")
+_SAYS_PUBLIC = re.compile(
+    r"public(?!ation|i[sz])|visib|viewable|(shown?|shared)(to|with)(the)?(customer|client|requester|enduser)"
+    r"|^(is)?external(comment|note|message|reply)?$"
+)
+_PUBLISHED = re.compile(r"^(is|was)?published$")  # a flag of Salesforce, in other tables a date
 _NEGATED = re.compile(r"(not?|non)(private|internal|hidden|confidential|public|visible)")
 _KIND = re.compile(r"(type|kind)$")
 _OF_SOMETHING_ELSE = re.compile(
@@ -53,12 +65,16 @@ class Flags:
 
 @dataclass
 class Values:
-    """How many values of one path are words such as "internal", true or false, or neither; none missing."""
+    """How many values of one path are words such as "internal", true or false, or neither; none missing.
+
+    `sentences` are those of the others that have three words or more.
+    """
 
     public: int = 0
     private: int = 0
     booleans: int = 0
     others: int = 0
+    sentences: int = 0
 
     def see(self, value: Any) -> None:
         """Count one."""
@@ -69,6 +85,7 @@ class Values:
         self.private += word in _PRIVATE
         self.booleans += word in (*TRUE, *FALSE)
         self.others += word not in (*_PUBLIC, *_PRIVATE, *TRUE, *FALSE)
+        self.sentences += word not in (*_PUBLIC, *_PRIVATE) and word.count(" ") > 1
 
     @property
     def are_texts(self) -> bool:
@@ -103,24 +120,24 @@ def find_flags(seen: Mapping[str, Values], messages: str | None, taken: Iterable
         taken: columns that mean something else.
     """
     found = Flags()
-    kinds = []
+    kinds, in_rows = [], []
     prefix = f"{messages}."
     for path, values in seen.items():
         inside = messages is not None and path.startswith(prefix)
         key = path.removeprefix(prefix) if inside else path
         if path in taken or (inside and key in (*MESSAGE_AUTHOR, *MESSAGE_TEXT)):
             continue
-        named = _named(key, values)
+        named = _named(key, values) or _by_values(key, values, inside)
         if named:
             getattr(found, named).append(path)
-        elif _is_kind(key) and (values.private or values.are_words):
-            found.public.append(path)
         elif inside and _is_kind(key):
             kinds.append(path)
-        elif inside and values.private:  # {"channel": "internal"}
-            found.public.append(path)
-    if not any(path.startswith(prefix) for path in (*found.public, *found.private)):
-        found.public += kinds
+        elif not inside and _may_say_private(key, values):
+            in_rows.append(path)
+    in_lists = [path.startswith(prefix) for path in (*found.public, *found.private)]
+    found.public += [] if any(in_lists) else kinds
+    for path in in_rows if all(in_lists) else ():
+        (found.public if seen[path].public else found.unclear).append(path)
     return found
 
 
@@ -166,13 +183,29 @@ def _named(key: str, values: Values) -> str | None:
     plain = _plain(key)
     private, public = _SAYS_PRIVATE.search(plain), _SAYS_PUBLIC.search(plain)
     note = _SAYS_NOTE.search(plain)
+    if _PUBLISHED.search(plain):
+        return None if values.are_texts else "public"
     if _NO_FLAG.search(plain) or not (private or public or note):
         return None
-    if _TEXTS.search(plain) and not plain.startswith(("is", "has")) and values.are_texts:
+    are_texts = values.are_texts or (values.sentences > 0 and not values.booleans)
+    if _TEXTS.search(plain) and not plain.startswith(("is", "has")) and are_texts:
         return "texts"
-    if (private and public) or _NEGATED.search(plain):
+    numbered = plain.endswith("visibility") and values.booleans  # Re:amaze's 0 is public
+    if (private and public) or _NEGATED.search(plain) or numbered:
         return "unclear"
     return "public" if public else "private"
+
+
+def _by_values(key: str, values: Values, inside: bool) -> str | None:
+    """The same by what a path holds: `{"channel": "internal"}` in a message."""
+    says = values.private or values.are_words
+    return "public" if (inside and values.private) or (_is_kind(key) and says) else None
+
+
+def _may_say_private(key: str, values: Values) -> bool:
+    """Whether a column of rows is one of few words, such as `audience`, and "internal" among them."""
+    of_else = _OF_SOMETHING_ELSE.search(_plain(key).removesuffix("channel"))
+    return bool(values.private) and not (values.booleans or values.sentences or of_else)
 
 
 def _is_kind(key: str) -> bool:
@@ -190,7 +223,8 @@ def _reading(path: str, value: Any, is_public_flag: bool, public_values: Sequenc
     word = _word(value)
     if word in public_values:
         return True
-    if word in _PUBLIC or word in _PRIVATE:
+    is_open = public_values and word == _EITHER  # who lists words may have Front's
+    if (word in _PUBLIC or word in _PRIVATE) and not is_open:
         return word in _PUBLIC
     if word in (*TRUE, *FALSE) and not _is_kind(path):
         return (word in TRUE) == is_public_flag
