@@ -179,6 +179,7 @@ def test_the_command_writes_what_the_reward_asks_for(
         assert "180 calls, 5400 tokens" in done.err
         assert trained()[0] == pytest.approx(0.8, abs=0.06)
         success = choose_success([], reward)
+        success.judge(answered(Task(id="t", prompt="q"), ["I refunded it"]))
         assert (success.judges, success.who) == ({"m": ""}, "the judge m, from a grade of 0.5 on")
         assert success.errors == JudgeErrors(tpr=1.0, num_right=30, tnr=1.0, num_wrong=30)
 

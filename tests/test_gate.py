@@ -123,8 +123,9 @@ def test_a_slice_that_fell_is_seen_under_a_gain_of_the_whole() -> None:
         (
             {"probes": {"sum": (True, False), "list": (False, False)}},
             {"most_forgotten": 0},
-            r"1 of 2 \(sum\)",
+            r"1 of 1 that were right \(sum\)",
         ),
+        ({"probes": {"list": (False, True)}}, {"most_forgotten": 0}, "right on none of 1, so none could"),
         ({}, {"most_forgotten": 0}, "none were asked"),
         ({"secrets": 4, "said": ("secret 2",)}, {}, "secret 2 of 4"),
     ],
@@ -154,6 +155,7 @@ REFUSED: list[tuple[Callable[[], Record], dict[str, Any], str]] = [
     (lambda: record([0] * 60, [1] * 60), {}, "60 rows, fewer than min_rows 100"),
     (lambda: record(*BETTER, [i % 40 for i in range(120)]), {}, "40 clusters, fewer than min_clusters 50"),
     (lambda: record(*BETTER, training_rows=None), {}, "nobody looked"),
+    (lambda: record(*BETTER, training_rows=0), {}, "nobody looked"),
     (lambda: record(*BETTER, overlap=("t3", "t4")), {}, "2 of 120 test rows have a prompt of the training"),
     (
         lambda: record(*BETTER),
@@ -172,6 +174,49 @@ def test_what_is_no_evidence_is_refused_though_its_numbers_are_good(make, given,
     assert verdict.checks == ()
     assert len(verdict.reasons) == 1
     assert reason in verdict.reasons[0]
+
+
+def test_rows_without_a_slice_are_named_where_slices_are_asked() -> None:
+    """Rows 60 to 119 gained nothing and have no situation: they could fall unseen."""
+    found = record(*BETTER)
+    rows = [row.model_copy(update={"slices": {}} if i >= 60 else {}) for i, row in enumerate(found.rows)]
+    half = found.model_copy(update={"rows": tuple(rows)})
+    assert judge(half, Criteria())
+    [reason] = judge(half, Criteria(slices={"situation": 0.1})).reasons
+    assert reason.startswith("60 of 120 rows have no `situation` (t60, t61, t62 and 57 more)")
+
+
+def turned(before: float, after: float, metric: str) -> Record:
+    """Success rises everywhere; each second row has the metric as given, the others have 0."""
+    found = record([0.0] * 120, [1.0] * 120)
+    return found.model_copy(update={"rows": tuple(
+        row.model_copy(update={
+            "before": row.before | {metric: before * (i % 2)}, "after": row.after | {metric: after * (i % 2)},
+        })
+        for i, row in enumerate(found.rows)
+    )})  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "much"), [("policy_violation", 1.0), ("pii", 1.0), ("words", 90.0)])
+def test_of_some_metrics_less_is_better(metric: str, much: float) -> None:
+    margin, gain = Criteria(margins={metric: 0.05 * much}), Criteria(gains={metric: 0.3 * much})
+    worse, better = turned(0.0, much, metric), turned(much, 0.0, metric)
+    verdict = judge(worse, margin)
+    assert f"loss of {metric} (less is better: + is a fall): -{much / 2:.3f}" in verdict.reasons[0]
+    assert not judge(worse, gain)
+    assert judge(better, margin)
+    assert judge(better, gain).checks[0].estimate == much / 2
+
+
+def test_a_gain_of_every_row_is_no_more_than_its_clusters_show() -> None:
+    """50 clusters show a gain above 0.884 (1 - 2 (1 - 0.05^(1/50))), two none, five one above 0.09."""
+    every = record([0] * 50, [1] * 50)
+    low = {"min_rows": 2, "min_clusters": 2}
+    assert judge(every, Criteria(gains={"success": 0.88}, **low))
+    verdict = judge(every, Criteria(gains={"success": 0.89}, **low))
+    assert "surely above +0.884; +0.89 is not shown to be exceeded" in verdict.reasons[0]
+    assert not judge(record([0, 0], [1, 1]), Criteria(**low))
+    assert judge(record([0] * 5, [1] * 5), Criteria(gains={"success": 0.09}, **low))
 
 
 def test_a_nan_counts_only_in_metrics_that_are_looked_at() -> None:
@@ -264,6 +309,19 @@ def test_a_model_that_is_no_better_than_asked_rarely_passes(least: float, effect
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("gained", "num_clusters"), [(0.95, 50), (0.9, 100), (0.6, 50), (0.5, 60)])
+def test_a_large_gain_that_is_no_larger_than_asked_rarely_passes(gained: float, num_clusters: int) -> None:
+    """Clusters of two rows gain as a whole."""
+    random, passed = np.random.default_rng(7), 0
+    for _ in range(RUNS):
+        after = np.repeat(random.random(num_clusters) < gained, 2)
+        found = record(np.zeros(2 * num_clusters), after, np.arange(2 * num_clusters) // 2)
+        passed += judge(found, Criteria(gains={"success": gained}), resamples=2000).passed
+    print(f"false passes at a gain of {gained} in {num_clusters} clusters: {passed / RUNS:.2%} of {RUNS}")
+    assert passed / RUNS <= 0.05 + 2.33 * math.sqrt(0.05 * 0.95 / RUNS)
+
+
+@pytest.mark.slow
 def test_more_criteria_make_false_passes_no_more_frequent() -> None:
     share = share_passed(0.0, WHOLE, seed=2)
     print(f"false passes with four criteria: {share:.2%} of {RUNS}")
@@ -300,8 +358,9 @@ def test_edited_evidence_is_found_out() -> None:
         replay("{", "e.json")
     with pytest.raises(DataError, match="no evidence"):
         replay("{}", "e.json")
-    with pytest.raises(DataError, match="judge the evaluation again"):
-        replay('{"format": "stateset-rl gate 1"}', "e.json")
+    for earlier in (1, 2):
+        with pytest.raises(DataError, match=f"other rules .stateset-rl gate {earlier}.: evaluate again"):
+            replay(f'{{"format": "stateset-rl gate {earlier}"}}', "e.json")
 
 
 def test_a_record_survives_its_file_and_a_damaged_one_says_where() -> None:

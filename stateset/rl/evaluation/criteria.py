@@ -37,10 +37,12 @@ class Criteria(BaseModel):
     )
     gains: dict[str, Gain] = Field(
         default={"success": 0.0},
-        description="Metric -> gain that must be exceeded for sure; 0: better at all.",
+        description="Metric -> gain that must be exceeded for sure; 0: better at all. Of policy_violation, "
+        "pii and words a fall is the gain.",
     )
     margins: dict[str, Margin] = Field(
-        default={}, description="Metric -> loss that surely is not reached (non-inferiority)."
+        default={},
+        description="Metric -> loss that surely is not reached (non-inferiority); of those three, a rise.",
     )
     slices: dict[str, Margin | None] = Field(
         default={},

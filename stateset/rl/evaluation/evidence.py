@@ -17,8 +17,8 @@ from stateset.rl.evaluation.record import Record, plain, read_record
 from stateset.rl.evaluation.verdict import Verdict, judge
 from stateset.rl.manifest import to_json, versions
 
-FORMAT = "stateset-rl gate 2"
-_EARLIER = "stateset-rl gate 1"
+FORMAT = "stateset-rl gate 3"
+_EARLIER = ("stateset-rl gate 1", "stateset-rl gate 2")
 _PARTS = ("format", "made_with", "criteria", "changed", "verdict", "evaluation")
 
 
@@ -80,10 +80,10 @@ def _parts(text: str, name: str) -> dict[str, Any]:
         parts = json.loads(text)
     except ValueError as error:
         raise DataError(f"{name} is no JSON ({error}): give the file that `gate --out` wrote") from error
-    if isinstance(parts, dict) and parts.get("format") == _EARLIER:
+    if isinstance(parts, dict) and parts.get("format") in _EARLIER:
         raise DataError(
-            f"{name} is of a version whose gate had other rules for slices, margins and rates: judge the "
-            "evaluation again, `stateset-rl gate FOLDER --criteria criteria.yaml --out evidence.json`"
+            f"{name} is of a version whose gate had other rules ({parts['format']}): evaluate again, "
+            "`stateset-rl compare ... -o FOLDER`, then `stateset-rl gate FOLDER --out evidence.json`"
         )
     if not isinstance(parts, dict) or parts.get("format") != FORMAT or set(parts) != set(_PARTS):
         raise DataError(f"{name} is no evidence of a gate ({FORMAT}): give the file that `gate --out` wrote")

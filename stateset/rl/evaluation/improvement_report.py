@@ -76,7 +76,7 @@ def summary(found: Improvement) -> list[str]:
         )
     if record.overlap:
         lines.append(f"{len(record.overlap)} of the tasks were trained on: the numbers prove nothing")
-    if record.training_rows is None:
+    if not record.training_rows:
         lines.append("nobody looked whether the tasks were trained on")
     return lines
 

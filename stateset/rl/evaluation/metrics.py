@@ -7,8 +7,9 @@ customer was asked, and a reply that sounds good and is wrong has good ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FunctionType, MappingProxyType, MethodType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from stateset.rl.data.pii.patterns import find as find_personal_data
@@ -23,8 +24,7 @@ from stateset.rl.evaluation.judge_correction import JudgeErrors, judge_errors
 from stateset.rl.evaluation.record import SUCCESS
 from stateset.rl.rewards import criteria
 from stateset.rl.rewards.calibration import require_fit
-from stateset.rl.rewards.call import RewardCall
-from stateset.rl.rewards.judge import Judge
+from stateset.rl.rewards.judge import asked, note_asked
 from stateset.rl.rewards.policies import policy_violations
 from stateset.rl.rewards.reward import RewardFunction, is_reward
 from stateset.rl.rewards.rubric import RubricReward
@@ -67,7 +67,7 @@ class Success:
     Attributes:
         who: in words.
         sandboxes: where code of the models ran while they were judged.
-        judges: language model that was asked -> why it is not fit; empty: it is.
+        judges: language model that was asked, wherever -> why it is not fit; empty: it is.
         errors: how often a judge that is fit is wrong, by its calibration.
     """
 
@@ -76,6 +76,12 @@ class Success:
         self.sandboxes: set[str] = set()
         self.judges: dict[str, str] = {}
         self.errors: JudgeErrors | None = None
+
+    def note(self, sandboxes: Iterable[str], judges: Mapping[str, str]) -> None:
+        """Add to `sandboxes` and `judges`; a judge that was unfit once stays so."""
+        self.sandboxes.update(sandboxes)
+        for model, unfit in judges.items():
+            self.judges[model] = self.judges.get(model) or unfit
 
     def judge(self, groups: Sequence[RolloutGroup]) -> Verdicts:
         """A list a group, one an answer."""
@@ -120,13 +126,8 @@ def _by_verifier(function: Callable[..., Any], who: str) -> Success:
             return None
 
     def judge(groups: Sequence[RolloutGroup]) -> Verdicts:
-        before = set(used)
-        used.clear()
-        try:
+        with _watched(success):
             found = [[Judged(right(g.task, rollout.text)) for rollout in g.rollouts] for g in groups]
-            success.sandboxes |= used
-        finally:
-            used.update(before)
         if causes and not any(one.right is not None for row in found for one in row):
             raise DataError(f"{who} could judge no answer: {causes[0]!r}") from causes[0]
         return found
@@ -149,63 +150,34 @@ def _by_reward(reward: Any) -> Success:
         return total >= reward.passes_at if isinstance(reward, RubricReward) else total > middle
 
     def judge(groups: Sequence[RolloutGroup]) -> Verdicts:
-        with RewardScorer(reward) as scorer:
+        with _watched(found), RewardScorer(reward) as scorer:
             scored = scorer.score(groups)
-            found.sandboxes.update(scorer.tiers)
+            found.note(scorer.tiers, scorer.judges)
         totals = [[score.total for score in one.scores] for one in scored]
         return [[Judged(None if t is None else float(right(t)), t) for t in one] for one in totals]
 
     found = Success(f"the reward {name}, above {middle:g}, the middle of its bounds", judge)
-    for judge_inside in judges_in(reward):
-        _look_up(judge_inside, found)
-    if isinstance(reward, RubricReward):
+    if isinstance(reward, RubricReward):  # of one that asks it among others, the errors are not the judge's
         found.who = f"the judge {reward.judge.model}, from a grade of {reward.passes_at:g} on"
-    else:
-        found.errors = None  # of the judge's part; how often the whole is wrong is another question
+        with suppress(RewardError):
+            known = reward.calibration_file, reward.judge.model, reward.rubric_hash
+            found.errors = judge_errors(require_fit(*known))
     return found
 
 
-def judges_in(reward: Any) -> list[RubricReward | Judge]:
-    """The language models that a reward asks, however deep it holds them."""
-    return list(_judges(reward, set()))
-
-
-def _judges(value: Any, seen: set[int]) -> Iterator[RubricReward | Judge]:
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, RubricReward | Judge):
-        yield value
-        return
-    inside: Any = ()
-    if isinstance(value, Mapping):
-        inside = value.values()
-    elif isinstance(value, list | tuple | set):
-        inside = value
-    elif isinstance(value, RewardFunction | RewardCall):
-        inside = vars(value).values()
-    elif isinstance(value, FunctionType | MethodType):
-        inside = (getattr(value, "__self__", None), *(cell.cell_contents for cell in _closure(value)))
-    for one in inside:
-        yield from _judges(one, seen)
-
-
-def _closure(function: Any) -> tuple[Any, ...]:
-    return getattr(function, "__closure__", None) or ()
-
-
-def _look_up(judge: RubricReward | Judge, found: Success) -> None:
-    """What the judge's calibration says of it."""
-    if isinstance(judge, Judge):
-        found.judges[str(judge.model)] = f"the judge {judge.model} has no rubric that could be measured"
-        return
-    model = str(judge.judge.model)
+@contextmanager
+def _watched(found: Success) -> Iterator[None]:
+    """Note the sandboxes and judges that this process uses meanwhile, however deep a reward holds them."""
+    before = set(used), dict(asked)
+    used.clear()
+    asked.clear()
     try:
-        record = require_fit(judge.calibration_file, judge.judge.model, judge.rubric_hash)
-        found.errors = judge_errors(record)
-        found.judges.setdefault(model, "")
-    except RewardError as error:
-        found.judges[model] = str(error)
+        yield
+        found.note(used, asked)
+    finally:
+        used.update(before[0])
+        for model, unfit in before[1].items():
+            note_asked(model, unfit)
 
 
 def answer_values(task: Task, answer: str) -> dict[str, float]:

@@ -50,8 +50,20 @@ def _too_small(record: Record, criteria: Criteria, changed: Sequence[str]) -> It
         )
 
 
+def _unsliced(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
+    """A row in no slice of a kind: nobody would see it fall."""
+    for kind in criteria.slices:
+        within = {row for rows in record.where(kind).values() for row in rows}
+        outside = [row.task_id for index, row in enumerate(record.rows) if index not in within]
+        if outside:
+            yield (
+                f"{len(outside)} of {len(record.rows)} rows have no `{kind}` ({_list(outside)}), so that no "
+                f"slice would show them fall: give them one, or take {kind} out of `slices`"
+            )
+
+
 def _seen_before(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:
-    if record.training_rows is None:
+    if not record.training_rows:
         yield (
             "nobody looked whether the test rows were trained on: compare with the training rows "
             "(--training-data FILE)"
@@ -86,7 +98,9 @@ def _uncalibrated(record: Record, criteria: Criteria, changed: Sequence[str]) ->
             yield f"the judge {judge} is not fit to judge: {problem}"
 
 
-_CHECKS: tuple[Refusal, ...] = (_missing, _too_small, _seen_before, _changed, _unsafe, _uncalibrated)
+_CHECKS: tuple[Refusal, ...] = (
+    _missing, _too_small, _unsliced, _seen_before, _changed, _unsafe, _uncalibrated,
+)  # fmt: skip
 
 
 def _finite(pair: tuple[float, float]) -> bool:

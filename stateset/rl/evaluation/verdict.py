@@ -24,7 +24,9 @@ from stateset.rl.evaluation.statistics import Difference, paired_difference
 
 RESAMPLES = 10_000
 LEAST_MEASURED = 20  # seconds of fewer answers have no 95th percentile but their largest
+LESS_IS_BETTER = {"policy_violation", "pii", "words"}
 _GRADED = {"satisfaction", "quality", "efficiency", "words", "reward"}  # the others are shares of yes and no
+_MOST = 0.5  # a gain from which on rows that did not gain are the rare ones
 _SHOWN = 3  # names of slices in a reason
 _DIGITS = 9  # the last bits of a sum may differ from one processor to another
 
@@ -92,13 +94,14 @@ def judge(
 def _gains(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     for metric, least in criteria.gains.items():
         found = _difference(record, metric, criteria, resamples, least)
-        yield _above(f"gain of {metric}", found, least, "exceeded")
+        yield _above(f"gain of {_signed(metric)}", found, least, "exceeded")
 
 
 def _margins(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
     for metric, margin in criteria.margins.items():
         found = _difference(record, metric, criteria, resamples, -margin)
-        yield _kept(f"loss of {metric}", found, margin, None if metric in _GRADED else criteria.alpha)
+        alpha = None if metric in _GRADED else criteria.alpha
+        yield _kept(f"loss of {_signed(metric)}", found, margin, alpha)
 
 
 def _slices(record: Record, criteria: Criteria, resamples: int) -> Iterator[Check]:
@@ -195,11 +198,17 @@ def _forgotten(record: Record, criteria: Criteria, resamples: int) -> Iterator[C
     if criteria.most_forgotten is None:
         return
     lost = record.probes_lost
-    said = f"general probes lost: {len(lost)} of {len(record.probes)} ({', '.join(lost) or 'none'}); "
+    known = len(lost) + len(record.probes_kept)
+    said = f"general probes lost: {len(lost)} of {known} that were right ({', '.join(lost) or 'none'}); "
     said += f"the limit is {criteria.most_forgotten}"
-    passed = bool(record.probes) and len(lost) <= criteria.most_forgotten
+    passed = known > 0 and len(lost) <= criteria.most_forgotten
     if not record.probes:
         said = "general probes: none were asked; compare with --general"
+    elif not known:
+        said = (
+            f"general probes: the model before was right on none of {len(record.probes)}, so none could be "
+            "lost; take most_forgotten out of the criteria"
+        )
     yield Check(
         name="general probes lost",
         estimate=float(len(lost)), bound=None, limit=float(criteria.most_forgotten), passed=passed, said=said,
@@ -229,23 +238,31 @@ def _difference(
     limit: float,
     rows: Sequence[int] | None = None,
 ) -> Difference:
-    """With the interval whose lower end is the one-sided bound at `alpha`; a judge's errors are corrected.
+    """How much better, with the interval whose lower end is the one-sided bound at `alpha`.
 
-    An interval knows nothing of rare losses that were not seen; where a loss must be small, the bound allows
-    for them in shares of yes and no, and where nothing varied.
+    A judge's errors are corrected. An interval knows nothing of rare rows that were not seen; where a loss
+    must be small, or most rows gained, the bound allows for them in shares of yes and no, and where nothing
+    varied.
     """
     chosen = range(len(record.rows)) if rows is None else rows
-    before, after = ([record.column(metric, side)[row] for row in chosen] for side in SIDES)
-    values = before, after, [record.clusters[row] for row in chosen]
+    sides = SIDES[::-1] if metric in LESS_IS_BETTER else SIDES
+    worse, better = ([record.column(metric, side)[row] for row in chosen] for side in sides)
+    values = worse, better, [record.clusters[row] for row in chosen]
     errors, confidence = record.judge_errors if metric == SUCCESS else None, 1 - 2 * criteria.alpha
     found = paired_difference(*values, confidence=confidence, resamples=resamples, seed=record.seed)
     floor = found.low
-    if limit < 0 and (metric not in _GRADED or found.low == found.high):
+    rare = metric not in _GRADED and (limit < 0 or found.mean > _MOST)
+    if rare or found.low == found.high:
         floor = change_floor(*values, alpha=criteria.alpha, draws=resamples, seed=record.seed)
     if errors is not None:
         found = corrected_change(found, values, errors, confidence=confidence)
         floor = correct_difference(floor, 0.0, errors, confidence=confidence).low
     return replace(found, low=min(found.low, floor))
+
+
+def _signed(metric: str) -> str:
+    """Its name, with what the signs of its change mean."""
+    return f"{metric} (less is better: + is a fall)" if metric in LESS_IS_BETTER else metric
 
 
 def _kept(name: str, found: Difference, margin: float, alpha: float | None) -> Check:

@@ -49,6 +49,15 @@ def require_fit(file: Path, model: str | None, rubric: str) -> Mapping[str, Any]
     return record
 
 
+def why_unfit(file: Path, model: str | None, rubric: str) -> str:
+    """What `require_fit` says; empty for a fit judge."""
+    try:
+        require_fit(file, model, rubric)
+    except RewardError as error:
+        return str(error)
+    return ""
+
+
 def _read(file: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))

@@ -30,6 +30,7 @@ from stateset.rl.rewards.ledger import Ledger, Spent
 
 _MESSAGE_TOKENS = 16  # most that a chat template adds to a message
 _MILLION = 1_000_000
+_NO_RUBRIC = "the judge {} has no rubric that could be measured"
 _LONGEST_WAIT = 30.0
 SAMPLING = ("max_completions_tokens", "reasoning_effort", "seed", "temperature", "top_p")  # names in a grader
 _ABOUT_THE_TEXT = ("content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt")
@@ -37,6 +38,7 @@ _ODD = (AttributeError, TypeError, ValueError, KeyError, ArithmeticError, Recurs
 
 
 Answer = TypeVar("Answer")
+asked: dict[str, str] = {}  # model that this process asked -> why it is not fit to judge; empty: it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,7 @@ class Judge:
         settings: Mapping[str, Any],
         *,
         nonce: str = "",
+        unfit: str | None = None,
         read: Callable[[Mapping[str, Any]], Answer],
     ) -> Answer:
         """What `read` makes of the answer, the JSON object that `schema` describes.
@@ -121,6 +124,8 @@ class Judge:
             schema: JSON schema of an object.
             settings: `model` and sampling parameters, by their names in a grader.
             nonce: a random text in the messages, which makes no other question of them.
+            unfit: why the judge is not fit for this question, for `asked`; empty: it is; None: nobody
+                could measure it.
             read: raises UnscorableError for what cannot be used.
 
         Raises:
@@ -131,6 +136,7 @@ class Judge:
             MissingExtraError: the `openai` package is not installed.
         """
         order = self._order(messages, schema, settings)
+        note_asked(order["model"], _NO_RUBRIC.format(order["model"]) if unfit is None else unfit)
         said = json.dumps([self.base_url or os.environ.get("OPENAI_BASE_URL"), order])
         said = said.replace(nonce, "") if nonce else said
         question = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -296,6 +302,11 @@ class _State:
 
 
 _states: dict[tuple[Judge, asyncio.AbstractEventLoop], _State] = {}
+
+
+def note_asked(model: str, unfit: str) -> None:
+    """A judge that was unfit once stays so in `asked`."""
+    asked[model] = asked.get(model) or unfit
 
 
 def _state(judge: Judge) -> _State:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stateset.rl.errors import RewardError
 from stateset.rl.manifest import fingerprint, to_json
-from stateset.rl.rewards.calibration import require_fit
+from stateset.rl.rewards.calibration import why_unfit
 from stateset.rl.rewards.failure import UnscorableError
 from stateset.rl.rewards.judge import Judge, number_of
 from stateset.rl.rewards.reward import RewardFunction
@@ -105,8 +106,11 @@ class RubricReward(RewardFunction):
             UnscorableError: the judge gave no number from 0 to 1.
             RewardError: the judge is not calibrated, or unfit; nothing is asked then.
         """
-        if not (self.force or self._fit):
-            require_fit(self.calibration_file, self.judge.model, self.rubric_hash)
+        known = self.calibration_file, self.judge.model, self.rubric_hash
+        unfit = "" if self._fit else why_unfit(*known)
+        if not self.force:
+            if unfit:
+                raise RewardError(unfit)
             self._fit = True  # the file is read once in a process
         if context.get("verified") is False:
             return Score(total=0.0, reason="the verifier said wrong")
@@ -117,7 +121,8 @@ class RubricReward(RewardFunction):
             {"role": "user", "content": asked.format(prompt=prompt, response=response, nonce=nonce)},
         ]
         settings = {"temperature": self.temperature}
-        return Score(total=await self.judge.ask(messages, _SCHEMA, settings, nonce=nonce, read=_grade))
+        grade = await self.judge.ask(messages, _SCHEMA, settings, nonce=nonce, unfit=unfit, read=_grade)
+        return Score(total=grade)
 
 
 def _grade(answer: Mapping[str, Any]) -> float:

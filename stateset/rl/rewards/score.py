@@ -57,6 +57,7 @@ class RewardScorer:
         ever_worked: whether any response was scored; a caller that knows it from before may say so.
         first_failure: the first of them, with its task and the reason, or None.
         tiers: the sandboxes in which the reward has run code so far.
+        judges: the models that it has asked so far, each with why it is not fit to judge; empty: it is.
 
     Raises:
         ConfigError: the reward or an argument is of the wrong kind.
@@ -85,6 +86,7 @@ class RewardScorer:
         self.failures: Counter[str] = Counter()
         self.first_failure: str | None = None
         self.tiers: frozenset[str] = frozenset()
+        self.judges: dict[str, str] = {}
         self.notice: str | None = None
         self._dropped = False  # what the workers are asked now; nobody wants the answers
         self._local: UnitRunner | None = None
@@ -122,6 +124,8 @@ class RewardScorer:
         units = [unit for group in groups for unit in self._call.units(group)]
         replies = self._share(units, self._replies) if self._share else self._replies(units)
         self.tiers = self.tiers.union(*(reply.tiers for reply in replies))
+        for model, unfit in dict.fromkeys(one for reply in replies for one in reply.judges):
+            self.judges[model] = self.judges.get(model) or unfit
         self._count(units, replies, len(groups))
         scores = (score for reply in replies for score in reply.scores)
         return [

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.failure import ENDS_THE_RUN, describe_failure
+from stateset.rl.rewards.judge import asked
 from stateset.rl.rewards.result import Sample
 from stateset.rl.types import Score
 from stateset.rl.verifiers.sandbox.executor import used
@@ -36,13 +37,15 @@ class Reply:
 
     `failure` is "", "raised", "timed out" or "crashed"; the scores of a failed unit are None with the
     reason. `broken` is the message of a broken contract, or of what is missing for any response, which ends
-    the run. `tiers` names the sandboxes in which the process has run code so far.
+    the run. `tiers` names the sandboxes in which the process has run code so far, `judges` the models that
+    it has asked, each with why it is not fit to judge.
     """
 
     scores: tuple[Score, ...] = ()
     failure: str = ""
     broken: str = ""
     tiers: frozenset[str] = frozenset()
+    judges: tuple[tuple[str, str], ...] = ()
 
 
 def failed(unit: Unit, failure: str, reason: str) -> Reply:
@@ -95,7 +98,8 @@ class UnitRunner:
             replies = [self._attempt(unit) for unit in units]
         else:
             replies = self._thread.submit(self._loop.run, self._attempt_together(units)).result()
-        return [replace(reply, tiers=frozenset(used)) for reply in replies] if used else replies
+        seen = {"tiers": frozenset(used), "judges": tuple(asked.items())}
+        return [replace(reply, **seen) for reply in replies] if used or asked else replies
 
     def close(self) -> None:
         """End the event loop."""
