@@ -7,7 +7,9 @@ Answers that Gmail's users write between the quotes stay.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import unescape
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from stateset.rl.errors import MissingExtraError
@@ -108,8 +110,10 @@ def _drop_unread(soup: BeautifulSoup, taken: set[str]) -> None:
             _drop(part, taken, TAKEN["quote"])
     for tag in soup.select(_SIGNATURES):
         _drop(tag, taken, TAKEN["signature"])
-    for tag in soup.select("[style]"):
-        if not tag.decomposed and _is_hidden(tag):
+    styled = soup.select("[style]")
+    sized = _around_sizes(styled)
+    for tag in styled:
+        if not tag.decomposed and _is_hidden(tag, sized):
             _drop(tag, taken, TAKEN["hidden"])
     for tag in soup.select(_FORWARDED):  # the quoted mail stands behind its header, not in it
         for later in list(tag.next_siblings):
@@ -133,13 +137,19 @@ def _quoted(tag: Tag) -> list[PageElement]:
     return [tag] if said and not said.endswith(":") else [*wrote, *tag.select("blockquote")]
 
 
-def _is_hidden(tag: Tag) -> bool:
+def _around_sizes(styled: Iterable[Tag]) -> set[int]:
+    """The `id` of each tag within which a text has a size."""
+    found: set[int] = set()
+    for tag in styled:
+        if _A_SIZE.search(str(tag.get("style", ""))):
+            found.update(map(id, takewhile(lambda parent: id(parent) not in found, tag.parents)))
+    return found
+
+
+def _is_hidden(tag: Tag, sized: set[int]) -> bool:
     """Whether nobody sees its text; MJML writes `font-size:0` around every text with its own size."""
     style = str(tag.get("style", ""))
-    if _HIDDEN.search(style):
-        return True
-    sizes = (str(one.get("style", "")) for one in tag.select("[style]"))
-    return bool(_NO_SIZE.search(style)) and not any(_A_SIZE.search(size) for size in sizes)
+    return bool(_HIDDEN.search(style) or (_NO_SIZE.search(style) and id(tag) not in sized))
 
 
 def _drop(tag: PageElement, taken: set[str], name: str) -> None:
