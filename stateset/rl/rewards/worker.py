@@ -98,8 +98,8 @@ class UnitRunner:
             replies = [self._attempt(unit) for unit in units]
         else:
             replies = self._thread.submit(self._loop.run, self._attempt_together(units)).result()
-        seen = {"tiers": frozenset(used), "judges": tuple(asked.items())}
-        return [replace(reply, **seen) for reply in replies] if used or asked else replies
+        tiers, judges = frozenset(used), tuple(asked.items())
+        return [replace(reply, tiers=tiers, judges=judges) for reply in replies]
 
     def close(self) -> None:
         """End the event loop."""
