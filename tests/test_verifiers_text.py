@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +52,37 @@ def test_exact() -> None:
 )
 def test_numbers(answer: str, right: str, expected: bool) -> None:
     assert judge(Numeric(), answer, right) is expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "expected"),
+    [
+        ("3/2", "1/2", False), ("0.5", "1/2", True), ("1/2", "0.5", True), ("-1/2", "0.5", False),
+        ("1 1/2", "1.5", True), ("1/2", "1 1/2", False), ("so 10/2 = 5", "5", True), ("1/0", "0", False),
+        ("9:30", "30", False), ("Total for 2024: 5", "5", True),
+        ("10^3", "3", False), ("10^{-3}", "-3", False), ("10**3", "3", False), ("10\u00b3", "10", False),
+        (r"\frac{3}{2}", "2", False), (r"\boxed{5}", "5", True), ("2\u00bd", "2", False),
+        ("1.2.3", "0.3", False), ("5/6/2024", "2024", False),
+        ("minus 5", "5", False), ("It is negative $5", "-5", True), ("10 minus 5", "5", True),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_number_is_none(answer: str, right: str, expected: bool) -> None:
+    assert judge(Numeric(), answer, right) is expected
+
+
+@pytest.mark.parametrize(
+    "right", ["10:30", "10^3", "5/6/2024", r"\frac{1}{2}", "1.234,56", "10\u00b3", "1/0"]
+)
+def test_a_right_answer_of_which_a_part_would_count_is_refused(right: str) -> None:
+    with pytest.raises(DataError, match=r"only a part of something .*: write it as one number"):
+        judge(Numeric(), "30", right)
+
+
+@pytest.mark.parametrize("text", ["1" + ",111" * 8000 + ",1", "1 " * 16_000, "1/" * 16_000, "$*" * 16_000])
+def test_numbers_are_read_in_linear_time(text: str) -> None:
+    start = time.monotonic()
+    assert not judge(Numeric(units={"$": 1}), text, "5")
+    assert time.monotonic() - start < 1
 
 
 def test_tolerances_and_units() -> None:

@@ -231,6 +231,51 @@ def test_what_a_gold_answer_refuses(right: str, answer: str) -> None:
     assert verify_math("A word problem?", answer, gold(right)) is False
 
 
+@pytest.mark.parametrize(
+    ("right", "answer", "expected"),
+    [
+        ("10:30", "9:30", False), ("10:30", r"\boxed{10:30}", True), ("10:30", "5:15", False),
+        ("30", "9:30", False),
+        ("09:05", "at 9:05", True), ("1:2", "3:2", False), ("1:2", "2 : 4", True), ("1:2", "1/2", True),
+        ("1:2:3", "1:6", False), ("1:2:3", r"\boxed{1:2:3}", True),
+        ("5", "minus 5", False), ("minus 5", "5", False), ("negative 5", "-5", True),
+        ("5", "10 minus 5 = 5", True),
+        ("-$5", "$5", False), ("-$5", "-5", True),
+        ("-1 1/2", "The answer is -1 1/2.", True), ("2 1 / 2", "3 1 / 2", False), ("1½", "1.5", True),
+        ("1½", "1", False), ("3 and a half", "3", False), ("3 and a half", "3.5", True),
+        ("2.5 million", "3.5 million", False), ("$2.5 million", "$2.5 billion", False),
+        ("2.5 million", "2500000", True),
+        ("30", "3 × 10⁶", False), ("3e6", "3 × 10⁶", True),
+        ("234", "1'234", False), ("1234", "1'234", True), ("1.234567", "1.234,567", False),
+        ("5", r"\boxed{3} and \boxed{5}", False), (r"\boxed{3} and \boxed{4}", "4", False),
+        (r"\boxed{3} and $\boxed{4}$", "3, 4", True), (r"\boxed{2}, so \boxed{2}", "2", True),
+        (r"90^\circ", r"\boxed{90^\circ}", True), (r"2^3 \cdot 5", r"2^3 \cdot 5", True),
+        (r"\frac{3}{4} \text{ miles}", "3/4", True), (r"\$18.90", r"\boxed{\$18.90}", True),
+        ("[2, 5]", "[3, 5]", False), ("(2, 5]", "(2, 5)", False), ("x = 3 or x = 4", "4", False),
+        ("$1,200", "1200", True), ("42 apples", "42", True), ("50%", "50", True),
+        ("He had 3, ate 1 on May 5.\n#### 2", "2", True), ("In 2 steps: the answer is 7.", "7", True),
+    ],
+)  # fmt: skip
+def test_a_gold_answer_counts_as_a_whole(right: str, answer: str, expected: bool) -> None:
+    assert verify_math("A word problem?", answer, gold(right)) is expected
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "7 remainder 3", "7 R 3", "2 hours 15 minutes", "2 h 15 m", "5'6\"", "36° 15'", "10 cm by 20 cm",
+        "2 to 5", "2-5", "2–5", "between 2 and 5", "3 out of 4", "10 x 20", "the 2nd of 3", "1 234 567",
+        "May 5", "5 May", "2026-05-05", "5/6/2026", "3:00 PM", "3 PM", "two and 3/4", "3 and two thirds",
+        "2 thirds", "1.2.3", "1.234,56", "0.333...", "0.(3)", "B. 12", "(A) 5", "2 (mod 5)",
+        r"$\frac{1}{2}$ or $\frac{3}{2}$ cups", "The answer is 2 hours 15 minutes", "#### 2 to 5",
+        r"\boxed{2} comes first, then \boxed{3}", "He had 3 and gets 4, so 7.",
+    ],
+)  # fmt: skip
+def test_a_gold_answer_in_parts_is_refused(right: str) -> None:
+    with pytest.raises(DataError, match=r"the gold answer .* holds several values, or one in several parts"):
+        verify_math("A word problem?", right, gold(right))
+
+
 def test_the_gold_answer_may_stand_in_the_question() -> None:
     assert verify_math("Which is larger, 1/2 or 1/3?", "1/2", gold("1/2")) is True
     assert verify_math("What is 2+2?", "4", gold("5")) is False  # the row's word counts

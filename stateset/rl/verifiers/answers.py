@@ -17,7 +17,7 @@ from stateset.rl.verifiers.math_text import asked, expressions, gold_answer, las
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
 _RATIO = rf"{_NUMBER}/{_NUMBER}|-?\\frac{{{_NUMBER}}}{{{_NUMBER}}}|-?\\frac\d\d|-?\d+\\frac{{\d+}}{{\d+}}"
 _WRITTEN = re.compile(
-    rf"\(?[+]?(?:{_NUMBER}(?:\\?%)?|{_RATIO}|\(\d+\+\d+/\d+\)|(?:{_NUMBER}\*)?{_NUMBER}\^{{?{_NUMBER}}}?)\)?"
+    rf"\(?[+]?(?:{_NUMBER}(?:\\?%)?|{_RATIO}|-?\(\d+\+\d+/\d+\)|(?:{_NUMBER}\*)?{_NUMBER}\^{{?{_NUMBER}}}?)\)?"
 )
 _UNIT = re.compile(
     r"(?<=[\d)}%])\s*(?:\\(?:text|mathrm)\s*\{[^{}]*\}|km|cm|mm|m|kg|mg|g|ml|L|ft|lb|oz|hr)(?:\^\{?[23]\}?)?$"
@@ -28,7 +28,8 @@ _LABEL = re.compile(  # what names a value, left of "=": x, x_1, f(x), P(A), AB,
     r"(?:_\w+|_\{\w+\})?(?:\(\w+\))?[|\]]?|[A-Za-z]\([^()=]*\)|\(\w\)|d\w?/d\w|\\frac\{d\w?\}\{d\w\}"
     r"|\\(?:text|mathrm|overline|angle|vec)\s*\{?[\w ]+\}?"
 )
-_MIXED = re.compile(r"\(\d+\+\d+/\d+\)")
+_CLOCK = re.compile(r"\d?\d:[0-5]\d")
+_MIXED = re.compile(r"-?\(\d+\+\d+/\d+\)")
 _OPERATION = re.compile(r"[\w)}]\s*[-+*/^]|(?:frac|sqrt|sin|cos|tan|ln|log|exp)(?![a-z])|\)\s*\(|!")
 
 
@@ -43,7 +44,12 @@ def verify_math(question: str, answer: str, context: Mapping[str, Any] | None = 
     "answer is", "answer:" or "####", else the last expression. A "not" before it, another value on the line
     after "answer is", or an equation whose sides differ is no answer. Where the right answer is a rational
     number, the model's must be one written out (4, 1/2, 2.5, 2^10), not 3 + 1, and decimals of a value that
-    is no integer are right to six significant digits. The question said again is no answer.
+    is no integer are right to six significant digits. The question said again is no answer. A ratio (3:2) is
+    right by its value, a time of day (10:30) as it is written.
+
+    The gold answer is one number or expression, or a list of them; in prose, the only one, or what stands in
+    `\boxed{...}` or behind the last "answer is" or "####". Of the words around it, "minus", "million" and the
+    like count; units do not.
 
     Only the value counts: whether an answer is simplified, or why it is right, is not seen.
 
@@ -53,8 +59,9 @@ def verify_math(question: str, answer: str, context: Mapping[str, Any] | None = 
         context: the row's context; `answer` in it is the gold answer.
 
     Raises:
-        DataError: no gold answer, and the question is no mathematics; a gold answer that is none; or the
-            comparison took more than five seconds.
+        DataError: no gold answer, and the question is no mathematics; a gold answer that is none, or holds
+            several values or parts (2 hours 15 minutes, May 5, 2-5); or the comparison took more than five
+            seconds.
         MissingExtraError: the extra `math` is not installed.
     """
     gold = (context or {}).get("answer")
@@ -98,8 +105,11 @@ def _equals(question: str, right: str, answer: str, gold: str | None = None) -> 
     *sides, found = _sides(right, found)  # 2 + 2 = 4 says 4
     if _restates(found, question, gold):
         return False
+    if ":" in right:
+        return not beside and _same_ratio(right, found)
     compared = comparer.compare(right, found)
-    if not compared["equal"] or (compared["rational"] and not _WRITTEN.fullmatch(_squeeze(found))):
+    written = _WRITTEN.fullmatch(_squeeze(found)) or (gold and _squeeze(found) == _squeeze(gold))
+    if not compared["equal"] or (compared["rational"] and not written):
         return False
     for one in beside:
         if _UNIT.sub("", f"1 {one}") != "1":  # the cm^2 of 5 cm^2
@@ -107,6 +117,15 @@ def _equals(question: str, right: str, answer: str, gold: str | None = None) -> 
             sides += [*more, last]
     others = (side for side in dict.fromkeys(sides) if side != found)
     return all(comparer.compare(right, side)["equal"] for side in others)
+
+
+def _same_ratio(right: str, found: str) -> bool:
+    """Two numbers by their ratio; a time of day and three numbers as they are written."""
+    right, found = _squeeze(right), _squeeze(found)
+    if right.count(":") > 1 or _CLOCK.fullmatch(right):
+        return found.lstrip("0") == right.lstrip("0")
+    found = found.replace(":", "/")
+    return _WRITTEN.fullmatch(found) is not None and comparer.compare(right.replace(":", "/"), found)["equal"]
 
 
 def _sides(right: str, found: str) -> list[str]:

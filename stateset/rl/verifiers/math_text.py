@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
+from stateset.rl.errors import DataError
+
 MAX_LENGTH = 300  # characters of one expression
 MAX_DEPTH = 10  # brackets within brackets
 MAX_BESIDE = 8  # different expressions on the line of an answer
@@ -17,9 +19,29 @@ _TAIL = 4000  # characters of a response that are read; the last answer counts
 
 _SIGNS = str.maketrans({
     "×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "≈": "=", "≤": "\\le ", "≥": "\\ge ",
-    "±": "\\pm ", "π": "\\pi ", "∞": "\\infty ", "²": "^2", "³": "^3",
+    "±": "\\pm ", "π": "\\pi ", "∞": "\\infty ",
+    "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅛": " 1/8",
 })  # fmt: skip
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_ZEROS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_PARTS = {"half": 2, "third": 3, "quarter": 4}
+_LARGE, _PART = "|".join(_ZEROS), "|".join(_PARTS)
 _WRITINGS = (  # in this order
+    (re.compile(r"\\\$\s?(?=\d)"), ""),
+    (
+        re.compile(  # the miles of 5 \text{ miles}, at the end of a line
+            rf"(?<=[\d)}}])\s*\\(?:text|mathrm|mbox)\s*\{{\s*(?!(?:and|{_LARGE})\b)"
+            r"[A-Za-z]{3,}[A-Za-z. ]*\}"
+            r"(?:\^\{?[23]\}?)?(?=[\s.$}]*$)",
+            re.MULTILINE,
+        ),
+        "",
+    ),
+    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+"), lambda found: f"^{{{found[0].translate(_RAISED)}}}"),
+    (
+        re.compile(r"(?<![\d.,])\d{1,3}(?:['’\u2009\u202f\xa0]\d{3})+(?!\d)"),
+        lambda found: re.sub(r"\D", "", found[0]),
+    ),
     (re.compile(r"(?<!\\)\\(?:left|right|[!;:])|(?<=\d)\{,\}(?=\d{3})|(?<=\d)\\,(?=\d{3})"), ""),
     (re.compile(r"(?<!\\)\\(?:,| |quad\b)|\xa0"), " "),
     (re.compile(r"\\[dt]frac\b"), r"\\frac"),
@@ -29,10 +51,21 @@ _WRITINGS = (  # in this order
     (re.compile(r"\\text(?:bf)?\{\s*(or|and)\s*\}"), ","),
     (re.compile(r"(?<=[\w)]) ?\*\* ?(?=[\w(-])"), "^"),
     (re.compile(r"\*\*|__(?=\W|$)|`"), " "),  # Markdown
-    (re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)"), lambda found: found[0].replace(",", "")),
+    (re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)"), lambda found: found[0].replace(",", "")),
     (re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})\b"), r"*10^{\1}"),
+    (
+        re.compile(rf"(?<=\d)\s*(?:\\text\s*\{{\s*)?({_LARGE})\b(?:\s*\}})?", re.IGNORECASE),
+        lambda found: f"*10^{{{_ZEROS[found[1].lower()]}}}",
+    ),
+    (
+        re.compile(rf"(?<=\d) and (?:an?|one) ({_PART})\b", re.IGNORECASE),
+        lambda found: f" 1/{_PARTS[found[1].lower()]}",
+    ),
+    (re.compile(r"(?<=\d)\s+:\s+(?=\d)"), ":"),
+    (re.compile(r"\b(?:minus|negative)\s+(?=\\?\$?[\d.(\\])", re.IGNORECASE), "-"),
+    (re.compile(r"-\s?\\?\$\s?(?=\d)(?!\d[\d.,]*\$)"), "-"),  # -$5; -$5$ has a formula
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=\d)"), "*"),
-    (re.compile(r"(?<![\d/.])(\d+) +(\d+)/(\d+)(?![\d/.])"), r"(\1+\2/\3)"),  # a mixed number
+    (re.compile(r"(?<![\d/.])(\d+) +(\d+) ?/ ?(\d+)(?![\d/]|\.\d)"), r"(\1+\2/\3)"),  # a mixed number
     (re.compile(r"(?<=\d)(\s*\\?%)\s+of\s+(?=[\d(\\$])"), r"\1 * "),
     (re.compile(r"(?<=[\d)])\s*(?<![A-Za-z\\])\\?b?mod\s*(?=[\d(])"), r" \\mod "),
     (re.compile(r"√\s*(\w+)|√(?=\()"), lambda found: f"sqrt({found[1]})" if found[1] else "sqrt"),
@@ -48,7 +81,7 @@ _TOKEN = re.compile(
                  | (?<![A-Za-z'])(?!(?i:{_PROSE})\b)[A-Za-z]{{1,2}}(?![A-Za-z'’]) )
     | (?P<open>    [({{\[] | \\\{{ )
     | (?P<close>   [)}}\]!] | \\\}} )
-    | (?P<sign>    [-+*/^=<>_|&] )
+    | (?P<sign>    [-+*/^=<>_|&] | (?<=\d):(?=\d) )
     | (?P<comma>   [,;] | \\\\ )
     | (?P<other>   \S )
     """,
@@ -75,6 +108,23 @@ _SPOKEN = {
 _EXCLAIMED = re.compile(r"(?<=\d)!+(?=\s*$|\s+[A-Z])")
 _BETWEEN = re.compile(r"\s*,\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+")
 _SIDE_BY_SIDE = re.compile(r"\d\s+\d|\n")
+_MONTH = (
+    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    "|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_COUNT = "one|two|three|four|five|six|seven|eight|nine|ten"
+_CUT = r"\d\.\d{3},\d|\d(?:\.\.|…|\\[lc]?dots)"  # 1.234,56 and 0.333...
+_MORE = re.compile(  # words of a gold answer that make another value of its number
+    rf"\b{_MONTH}\b\.?\s+\d|\d(?:st|nd|rd|th)?\s+(?:of\s+)?\b{_MONTH}\b|\d\s*[ap]\.?m\b"  # dates, times
+    rf"|\b(?:{_COUNT})\s+and\s+\d|\d\s+and\s+(?:an?|{_COUNT})\s+[a-z]{{3}}"
+    r"|\d\s+(?:thirds?|fifths?|sixths?|eighths?|tenths?)\b"
+    rf"|{_CUT}|^\W*[A-E][.)]\s*[\d$\\-]",  # one of several choices
+    re.IGNORECASE,
+)
+_UNWORKED = re.compile(  # 2-5, 2026-05-05, 5/6/2026, 10 x 20: a range, a date, a size?
+    r"-?[\d.]+(?:\s*-\s*[\d.]+)+|[\d.]+(?:\s*/\s*[\d.]+){2,}|[\d.]+(?:\s*\*\s*[\d.]+)+"
+)
+_UNCLEAR = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{1,2}}\s*\d|\d\.\d+\.\d|{_CUT}")  # 7 R 3, 2 h 15 m, 1.2.3
 _TRUTH = re.compile(r"(?:(\bnot|n't)\s+)?\b(yes|true|correct|no|false|incorrect|wrong)\b", re.IGNORECASE)
 
 
@@ -112,8 +162,44 @@ def expressions(text: str) -> list[str]:
 
 
 def gold_answer(text: str) -> str | None:
-    """The expression that a gold answer is, or, where it is prose, the one that it ends in."""
-    return _short(_boxed(_tail(text))[0] or _whole(tidy(text)) or last_answer(text))
+    r"""The one expression of a gold answer: in its box, behind its last cue, or else in all of it.
+
+    Raises:
+        DataError: it holds several, or a number that is only a part of what it says.
+    """
+    tail = _tail(text)
+    boxed, start = _boxed(tail)
+    if boxed:
+        found: str | None = boxed
+        several = _boxed(tail[:start])[0] not in ("", boxed)
+    else:
+        found, several = _only(tail)
+    if several or (found and _UNCLEAR.search(found)):
+        raise DataError(
+            f"the gold answer {text[:60]!r} holds several values, or one in several parts, and verify_math "
+            "cannot tell which counts: write the row's `answer` as one number or expression, or put that in "
+            "\\boxed{...}"
+        )
+    return _short(found)
+
+
+def _only(text: str) -> tuple[str | None, bool]:
+    """The first expression of the line behind the last cue, or of the text; whether there is more than it."""
+    cue, text = _said(text)
+    whole, plain = _whole(tidy(text)), tidy(_EXCLAIMED.sub("", text))
+    found = [(0, len(plain), whole)] if whole else _outer(plain)
+    if not found or _negated(f"{cue} {plain[: found[0][0]]}"):
+        return None, False
+    start, end, first = found[0]
+    more = len(found) > 1 or re.search(r"\d", plain[:start] + plain[end:]) or _MORE.search(plain)
+    return first, bool(more or _UNWORKED.fullmatch(first))
+
+
+def _said(text: str) -> tuple[str, str]:
+    """The last cue and the line behind it; the whole text, where there is none."""
+    cues = list(_CUE.finditer(text))
+    line = text[cues[-1].end() :].strip().partition("\n")[0] if cues else ""
+    return (cues[-1][0], line) if _outer(tidy(line)) else ("", text)
 
 
 def asked(question: str) -> str | None:
@@ -124,8 +210,8 @@ def asked(question: str) -> str | None:
     for words, sign in _SPOKEN.items():
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
     whole = _whole(tidy(text.strip(" \n?.,:$")).strip(" ?=:,"))
-    one = whole is not None and whole.count("=") <= 1 and "," not in whole and re.search(r"\d|[-+*/^]", whole)
-    return _short(whole) if one else None
+    one = whole is not None and whole.count("=") <= 1 and not re.search(r"[,:]", whole)
+    return _short(whole) if one and re.search(r"\d|[-+*/^]", whole or "") else None
 
 
 def truth(text: str) -> bool | None:
@@ -143,14 +229,31 @@ def tidy(text: str) -> str:
 
 
 def _boxed(text: str) -> tuple[str, int]:
-    r"""The content of the last complete `\boxed{...}` and where it starts; empty without one."""
-    for start in reversed([found.end() for found in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]):
-        depth = 1
-        for index in range(start, len(text)):
-            depth += (text[index] == "{") - (text[index] == "}")
-            if depth == 0:
-                return tidy(text[start:index]).strip(), start
-    return "", 0
+    r"""The content of the last complete `\boxed{...}` and where it starts; empty without one.
+
+    Boxes with nothing but "and", "or" or a comma between them are one answer.
+    """
+    kept, first, start = "", len(text), 0
+    for opening in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*\{", text))):
+        end = _closing(text, opening.end())
+        if end is None or (kept and end > first):  # not complete, or around the last one
+            continue
+        content = tidy(text[opening.end() : end]).strip()
+        if kept and not _BETWEEN.fullmatch(tidy(text[end + 1 : first].replace("$", ""))):
+            break
+        kept = f"{content}, {kept}" if kept else content
+        first, start = opening.start(), opening.end()
+    return kept, start
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Where the brace closes that was opened before `start`."""
+    depth = 1
+    for index in range(start, len(text)):
+        depth += (text[index] == "{") - (text[index] == "}")
+        if depth == 0:
+            return index
+    return None
 
 
 def _short(found: str | None) -> str | None:

@@ -56,9 +56,10 @@ class Numeric(Verifier):
 
         Numeric(relative=0.01, units={"m": 1, "km": 1000})
 
-    Commas between thousands, a sign before or behind a currency and Markdown are understood; values are
-    compared exactly, digit for digit. With `units`, a number must have one of them on both sides, or on
-    neither, behind it or in front; without, they are ignored.
+    Fractions (1/2, 1 1/2), commas between thousands, a sign before or behind a currency and Markdown are
+    understood; values are compared exactly, digit for digit. A number that is part of something else (10:30,
+    10^3) is none, in the right answer an error. With `units`, a number must have one of them on both sides,
+    or on neither, behind it or in front; without, they are ignored.
 
     Args:
         relative: tolerance as a share of the right number.
@@ -81,7 +82,10 @@ class Numeric(Verifier):
         """Compare the last numbers of both."""
         right = self._read.last(_right(context))
         if right is None:
-            raise DataError(f"the right answer {_right(context)!r} has no number, or a unit that is unknown")
+            raise DataError(
+                f"the right answer {_right(context)!r} has no number, or a unit that is unknown, or its last "
+                "number is only a part of something (10:30, 10^3): write it as one number"
+            )
         found = self._read.last(answer)
         if found is None or (found[1] is None) != (right[1] is None):
             return False
