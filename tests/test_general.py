@@ -130,9 +130,11 @@ def test_an_evaluation_asks_listens_and_the_gate_looks(tmp_path: Path) -> None:
     assert (found.record.secrets, found.record.said) == (1, ())
     assert not found.record.probes_lost
     verdict = found.meets_criteria(Criteria(min_rows=2, min_clusters=2, most_forgotten=0))
-    said = [check.said for check in verdict.checks if check.passed]
-    assert any("general probes lost: 0" in one for one in said)
-    assert any("planted secrets said: none of 1" in one for one in said)
+    looked = {check.name: check for check in verdict.checks}
+    assert looked["planted secrets said"].passed
+    assert "none of 1" in looked["planted secrets said"].said
+    assert not looked["general probes lost"].passed, "random weights are right on none, so none could be lost"
+    assert f"right on none of {len(RIGHT)}" in looked["general probes lost"].said
 
 
 def test_the_command_reads_secrets_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
