@@ -157,6 +157,7 @@ REFUSED: list[tuple[Callable[[], Record], dict[str, Any], str]] = [
     (lambda: record(*BETTER, training_rows=None), {}, "nobody looked"),
     (lambda: record(*BETTER, training_rows=0), {}, "nobody looked"),
     (lambda: record(*BETTER, overlap=("t3", "t4")), {}, "2 of 120 test rows have a prompt of the training"),
+    (lambda: record(*BETTER, alike=("t3",)), {}, "1 of 120 test rows nearly say what a training row says"),
     (
         lambda: record(*BETTER),
         {"changed": ["model.safetensors"]},
@@ -230,6 +231,11 @@ def test_a_nan_counts_only_in_metrics_that_are_looked_at() -> None:
 
 def test_a_fit_judge_and_a_whole_sandbox_are_no_reason() -> None:
     assert judge(record(*BETTER, judges={"gpt": ""}, sandboxes=("linux: fork, seccomp",)), Criteria())
+
+
+def test_where_other_numbers_are_another_task_the_criteria_say_so() -> None:
+    assert judge(record(*BETTER, alike=("t3",)), Criteria(near_duplicates=True))
+    assert not judge(record(*BETTER, overlap=("t3",)), Criteria(near_duplicates=True))
 
 
 def test_criteria_name_what_there_is() -> None:
@@ -370,6 +376,8 @@ def test_a_record_survives_its_file_and_a_damaged_one_says_where() -> None:
     assert read_record(record_json(found), "r.json") == found
     with pytest.raises(DataError, match=r"r.json is no evaluation: rows.3.cluster"):
         read_record(record_json(found).replace('"cluster": "3"', '"cluster": 3'), "r.json")
+    with pytest.raises(DataError, match=r"r.json is an evaluation of an earlier version.*: evaluate again"):
+        read_record(record_json(found).replace("evaluation 2", "evaluation 1"), "r.json")
 
 
 def test_files_that_changed_or_went_are_named(tmp_path: Path) -> None:

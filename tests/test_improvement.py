@@ -304,7 +304,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, seed in (("before", 0), ("after", 1)):
         write_model(tmp_path / name, seed=seed)
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "something else"}) + "\n")
+    for name in ("train", "imitated"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"prompt": f"something to {name}"}) + "\n")
     (tmp_path / "judges.py").write_text(
         "from stateset.rl import reward, verifier\n\n\n@reward\ndef vowels(response: str) -> float:\n"
         "    return float(bool(set('aeiou') & set(response)))\n\n\nvowels.bounds = (0.0, 1.0)\n\n\n"
@@ -336,6 +337,7 @@ def test_a_slice_of_one_cluster_has_no_whisker() -> None:
 
 COMPARE = (
     "compare", "before", "after", "--data", "test.jsonl", "--training-data", "train.jsonl",
+    "--training-data", "imitated.jsonl",
     "--success", "judges:vowels", "-o", "found", "--max-new-tokens", "6",
 )  # fmt: skip
 
@@ -351,8 +353,9 @@ def test_from_two_models_to_the_gate_on_the_command_line(
     }  # fmt: skip
     record = read_record((project / "found" / "evaluation.json").read_text(), "it")
     assert sorted(Path(name).name for name in record.files) == [
-        "after", "before", "test.jsonl", "train.jsonl",
+        "after", "before", "imitated.jsonl", "test.jsonl", "train.jsonl",
     ]  # fmt: skip
+    assert record.training_rows == 2
 
     closed = call(capsys, "gate", "found", "--out", "evidence.json")
     assert closed.code == 3
@@ -419,6 +422,49 @@ def test_a_trained_model_knows_what_was_held_out(project: Path) -> None:
     (project / "run" / "config.resolved.yaml").write_text("{}")
     with pytest.raises(DataError, match="names no `model`"):
         evaluate(model, success=has_vowel)
+
+
+def test_records_that_no_longer_show_the_training_rows_are_no_ground(project: Path) -> None:
+    model = trained(project, lambda folder: folder / "run", eval_dataset=str(project / "test.jsonl"))
+    for file in (project / "run" / "rollouts").iterdir():
+        file.unlink()
+    with pytest.raises(
+        ConfigError, match=r"step_00001.jsonl is gone\): give them, evaluate\(model, training"
+    ):
+        evaluate(model, success=has_vowel, **SHORT)
+    alone = evaluate_models(model, model, ROWS, success=has_vowel, **SHORT).record
+    assert (alone.training_rows, alone.overlap) == (None, ())
+    given = evaluate(model, training_data=ROWS[:2], success=has_vowel, **SHORT).record
+    assert (given.training_rows, given.overlap) == (2, ("t0", "t1"))
+    empty = evaluate_models(model, model, ROWS, success=has_vowel, training_data=[], **SHORT)
+    assert "nobody looked" in empty.meets_criteria({"min_rows": 2, "min_clusters": 2}).reasons[0]
+
+
+def test_a_warm_start_on_rows_that_were_not_sampled_is_not_forgotten(project: Path) -> None:
+    """One step samples one of two rows; the warm start imitated both, and no file has them."""
+    rows = [{"prompt": f"Where is parcel {i}?", "reply": "ok"} for i in (5, 6)]
+    trainer = GRPOTrainer(
+        model=str(project / "before"), reward_function=Vowels(),
+        config={
+            "batch_size": 1, "rollout_n": 2, "max_steps": 1, "max_response_length": 6,
+            "output_dir": str(project / "run"), "warm_start": {"epochs": 1}, "reward_check": False,
+        },
+    )  # fmt: skip
+    model = trainer.train(rows)
+    with pytest.raises(ConfigError, match="warm start imitated rows of which it kept no copy"):
+        evaluate(model, ROWS, success=has_vowel, **SHORT)
+
+
+def test_what_the_run_was_trained_on_counts_whatever_is_said_to_be(project: Path) -> None:
+    model = trained(project, lambda folder: folder / "run", dataset=str(project / "train.jsonl"))
+    other = [{"prompt": "Something else"}]
+    before = load_model(str(project / "before"))
+    found = evaluate_models(before, model, ROWS, success=has_vowel, training_data=other, **SHORT).record
+    assert found.overlap == ("t5",)
+    assert found.training_run == str(project / "run")
+    assert str(project / "train.jsonl") in found.files
+    own = evaluate(model, ROWS, success=has_vowel, **SHORT).record
+    assert (own.overlap, str(project / "train.jsonl") in own.files) == (("t5",), True)
 
 
 def test_without_held_out_rows_it_says_what_to_do(project: Path) -> None:

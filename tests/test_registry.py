@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,32 @@ def test_weights_that_changed_after_the_evaluation_are_refused(
         deploy_to_production(model, evaluation=found, criteria=LENIENT)
 
 
+@pytest.mark.parametrize("file", ["chat_template.jinja", "generation_config.json"])
+def test_the_same_weights_under_other_texts_are_another_model(
+    folders: Sequence[Path], tmp_path: Path, file: str
+) -> None:
+    _, found = evaluation(folders)
+    other = shutil.copytree(folders[1], tmp_path / "other")
+    same = deploy_to_production(load_model(str(other)), evaluation=found, criteria=LENIENT)
+    assert same.name == "v1"
+    text = (other / file).read_text()
+    changed = {
+        "chat_template.jinja": "Answer briefly. " + text,
+        "generation_config.json": '{"eos_token_id": 5}',
+    }
+    (other / file).write_text(changed[file])
+    with pytest.raises(ConfigError, match="the same weights under another tokenizer, chat template or end"):
+        deploy_to_production(load_model(str(other)), evaluation=found, criteria=LENIENT)
+
+
+def test_a_bad_alias_is_refused_before_there_is_a_version(folders: Sequence[Path]) -> None:
+    model, found = evaluation(folders)
+    for alias in ("grpo_trained", "my prod", "v2"):
+        with pytest.raises(ConfigError, match="name"):
+            deploy_to_production(model, evaluation=found, criteria=LENIENT, alias=alias)
+    assert list_versions() == []
+
+
 def test_saved_weights_that_are_others_are_found_out(folders: Sequence[Path]) -> None:
     model = load_model(str(folders[0]))
     assert "at most 0 apart" in self_test(model, folders[0], PROMPTS)[0]
@@ -177,6 +205,11 @@ def test_an_evaluation_of_one_run_deploys_no_other(folders: Sequence[Path], tmp_
     assert list(found.record.files) == [str(folders[0])], "the trained one lies in memory"
     with pytest.raises(ConfigError, match="of other weights"):
         deploy_to_production(other, evaluation=found, criteria=LENIENT)
+    copied = Model(load_policy(str(one.save(tmp_path / "copied")), dtype="fp32"))
+    passed_over = replace(found, record=found.record.model_copy(update={"training_run": None}))
+    with pytest.raises(ConfigError, match="did not look at the training rows of the run"):
+        deploy_to_production(one, evaluation=passed_over, criteria=LENIENT)
+    assert deploy_to_production(copied, evaluation=found, criteria=LENIENT, alias="staging").name == "v1"
     card = (deploy_to_production(one, evaluation=found, criteria=LENIENT).folder / "README.md").read_text()
     assert "- reward: trainer_rewards.parts" in card
     assert "- training rows: 4 rows, given in Python" in card

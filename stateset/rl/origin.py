@@ -6,11 +6,9 @@ round. What differs is refused, unless `allow_change` names its key.
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -18,7 +16,7 @@ from stateset.rl.checkpoint import Origin, TrainerState
 from stateset.rl.config.rules import acting_values
 from stateset.rl.config.schema import Config
 from stateset.rl.manifest import PACKAGES, fingerprint, versions
-from stateset.rl.policy.frozen import frozen_sha256
+from stateset.rl.policy.frozen import frozen_sha256, text_facts
 from stateset.rl.policy.policy import Policy
 from stateset.rl.rewards.fingerprint import code_sha256, state_sha256
 from stateset.rl.rewards.score import RewardScorer
@@ -99,25 +97,10 @@ def _model(policy: Policy) -> Origin:
         "model": policy.name,
         "model_revision": policy.revision,
         "frozen_weights": frozen_sha256(policy),
-        "tokenizer": _tokenizer_sha256(policy),
-        "chat_template": _text_sha256(policy.tokenizer.chat_template),
-        "stop_ids": sorted(policy.stop_ids),
+        **text_facts(policy),
         "device": policy.device.type,
         "dtype": str(policy.dtype).removeprefix("torch."),
     }
-
-
-def _tokenizer_sha256(policy: Policy) -> str | None:
-    """Of how text becomes tokens; None for one that is written in Python alone."""
-    backend: Any = getattr(policy.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
-    found = json.loads(backend.to_str())
-    return _text_sha256({key: found[key] for key in found if key not in ("padding", "truncation")})
-
-
-def _text_sha256(value: Any) -> str | None:
-    return None if value is None else fingerprint([json.dumps(value)])
 
 
 def _machine(policy: Policy, ranks: int) -> Origin:

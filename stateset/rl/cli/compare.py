@@ -27,7 +27,12 @@ def compare(
     data: Annotated[str, typer.Option(metavar="ROWS", help="Test rows: a file, or support_tickets/test.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the evaluation goes.")],
     training_data: Annotated[
-        str | None, typer.Option(metavar="ROWS", help="What was trained on: no test prompt may be among it.")
+        list[str] | None,
+        typer.Option(
+            metavar="ROWS",
+            help="What was trained on: no test prompt may be among it. Give it again for the rows of a warm "
+            "start; those in the records of MODEL's run are looked through anyway.",
+        ),
     ] = None,
     success: Annotated[
         str | None,
@@ -65,7 +70,7 @@ def compare(
     function = resolve_reward(success, Path.cwd(), is_judge_of_success)[0] if success else None
     found = evaluate_models(
         load_model(baseline), load_model(trained), data,
-        success=function, training_data=training_data, samples=samples,
+        success=function, training_data=training_data or None, samples=samples,
         max_new_tokens=max_new_tokens, latency=latency, seed=seed,
         general=general, secrets=planted,
     )  # fmt: skip

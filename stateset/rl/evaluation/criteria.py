@@ -35,6 +35,9 @@ class Criteria(BaseModel):
     min_clusters: Annotated[int, Field(ge=2)] = Field(
         default=50, description="So is one of fewer clusters; below 50 the intervals are not vouched for."
     )
+    near_duplicates: bool = Field(
+        default=False, description="True: test rows that nearly say what a training row says may be there."
+    )
     gains: dict[str, Gain] = Field(
         default={"success": 0.0},
         description="Metric -> gain that must be exceeded for sure; 0: better at all. Of policy_violation, "

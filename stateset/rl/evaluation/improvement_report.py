@@ -76,6 +76,8 @@ def summary(found: Improvement) -> list[str]:
         )
     if record.overlap:
         lines.append(f"{len(record.overlap)} of the tasks were trained on: the numbers prove nothing")
+    if record.alike:
+        lines.append(f"{len(record.alike)} of the tasks nearly say what a training row says, numbers aside")
     if not record.training_rows:
         lines.append("nobody looked whether the tasks were trained on")
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from stateset.rl.data.load import load_tasks
-from stateset.rl.errors import ConfigError
+from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.at_k import pass_all_k, pass_at_k
 from stateset.rl.evaluation.general import ask_probes, secrets_said
 from stateset.rl.evaluation.improvement import Improvement, Pair
 from stateset.rl.evaluation.metrics import DEFINITIONS, Judged, answer_values, choose_success
+from stateset.rl.evaluation.overlap import near_prompts, same_prompts
 from stateset.rl.evaluation.record import SUCCESS, Record, Row, Seconds, Values, hash_files
-from stateset.rl.policy.frozen import weights_sha256
+from stateset.rl.evaluation.trained_on import TrainedOn, find_origin, trained_on
+from stateset.rl.policy.frozen import texts_sha256, weights_sha256
 from stateset.rl.rollout.collect import collect_groups
 from stateset.rl.rollout.engine import Sampling
 from stateset.rl.rollout.model import Model
@@ -52,7 +53,8 @@ def evaluate_models(
         test_set: rows, as for `train`: a path, a list of dicts, a `datasets.Dataset`, `support_tickets/test`.
         success: verifier (question, answer[, context]) -> bool, or a reward: right is above the middle of its
             bounds; the bundled tickets have a verifier of their own.
-        training_data: rows that were trained on, to see that no test prompt is among them.
+        training_data: rows that were trained on, to see that no test prompt is among them; of several sources
+            a list of names. What the records of the run that made `trained` show is looked through, too.
         samples: answers to each task.
         max_new_tokens: where an answer is cut off.
         latency: so many tasks are answered once more, one at a time, to measure seconds.
@@ -67,7 +69,7 @@ def evaluate_models(
     _refuse_low(samples=(samples, 1), max_new_tokens=(max_new_tokens, 1), latency=(latency, 0))
     tasks = load_tasks(test_set, name=None if isinstance(test_set, str | os.PathLike) else "test_set")
     judge = choose_success(tasks, success)
-    seen = None if training_data is None else _tasks(training_data)
+    seen = training_data if isinstance(training_data, TrainedOn) else _seen(trained, training_data)
     groups = [_answers(model, tasks, samples, max_new_tokens, seed) for model in (baseline, trained)]
     before, after = (
         [_values(g, right) for g, right in zip(arm, judge.judge(arm), strict=True)] for arm in groups
@@ -80,13 +82,16 @@ def evaluate_models(
         baseline=_name(baseline),
         trained=_name(trained),
         weights={"before": weights_sha256(baseline.policy), "after": weights_sha256(trained.policy)},
+        texts={"before": texts_sha256(baseline.policy), "after": texts_sha256(trained.policy)},
         rows=rows,
         cluster_by=cluster_by,
         unclustered=sum(not task.context.get(cluster_by) for task in tasks),
         definitions=_definitions(rows, judge.who),
-        files=hash_files(_files(test_set, training_data, baseline, trained)),
-        training_rows=None if seen is None else len(seen),
-        overlap=tuple(_overlap(tasks, seen or [])),
+        files=hash_files(_files((test_set, *seen.sources), baseline, trained)),
+        training_rows=None if seen.missing else len(seen.tasks),
+        training_run=None if seen.run is None else str(seen.run),
+        overlap=tuple(same_prompts(tasks, seen.tasks)),
+        alike=tuple(near_prompts(tasks, seen.tasks)),
         sandboxes=tuple(sorted(judge.sandboxes)),
         judges=judge.judges,
         judge_errors=judge.errors,
@@ -96,7 +101,7 @@ def evaluate_models(
         ),
         probes=ask_probes(ask_before, ask_after) if general else {},
         secrets=len(secrets) or None,
-        said=secrets_said(secrets, seen or [], ask_after, texts) if secrets else (),
+        said=secrets_said(secrets, seen.tasks, ask_after, texts) if secrets else (),
         seed=seed,
     )
     return Improvement(record=record, answers=_pairs(*groups))
@@ -117,11 +122,19 @@ def _pairs(before: Sequence[RolloutGroup], after: Sequence[RolloutGroup]) -> tup
     )
 
 
-def _tasks(rows: Any) -> list[Task]:
-    """Tasks as they are, however often; other rows are loaded."""
-    if isinstance(rows, list) and all(isinstance(row, Task) for row in rows):
-        return rows
-    return load_tasks(rows)
+def _seen(trained: Model, given: Any) -> TrainedOn:
+    """Rows that are given, and those in the records of the run that made a model, where there is one."""
+    try:
+        known = trained_on(find_origin(trained))
+    except (ConfigError, DataError):  # made elsewhere, or its run is gone or damaged
+        known = TrainedOn([], missing="nothing says what the model was trained on")
+    if given is None:
+        return known
+    named = isinstance(given, list | tuple) and all(isinstance(one, str | os.PathLike) for one in given)
+    sources = list(given) if named else [given]
+    tasks = [task for source in sources for task in load_tasks(source)]
+    files = tuple(str(one) for one in sources if isinstance(one, str | os.PathLike))
+    return TrainedOn([*tasks, *known.tasks], (*files, *known.sources), known.run)
 
 
 def _answers(
@@ -223,21 +236,11 @@ def _name(model: Model) -> str:
     return model.policy.name if model.run_dir is None else str(model.run_dir)
 
 
-def _files(test_set: Any, training_data: Any, *models: Model) -> list[Path]:
+def _files(rows: Sequence[Any], *models: Model) -> list[Path]:
     """What must be the same when the verdict is made: data files, and folders of models."""
     loaded = [model.policy.name for model in models if model.run_dir is None]
-    named = [one for one in (test_set, training_data, *loaded) if isinstance(one, str | os.PathLike)]
+    named = [one for one in (*rows, *loaded) if isinstance(one, str | os.PathLike)]
     return [Path(one) for one in named if Path(one).exists()]
-
-
-def _overlap(tasks: Sequence[Task], seen: Sequence[Task]) -> list[str]:
-    """Tasks whose prompt was trained on, whatever its case, spaces and punctuation."""
-    known = {_plain(task) for task in seen}
-    return [task.id for task in tasks if _plain(task) in known]
-
-
-def _plain(task: Task) -> str:
-    return " ".join(re.findall(r"\w+", _prompt(task).casefold()))
 
 
 def _prompt(task: Task) -> str:

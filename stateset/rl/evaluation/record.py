@@ -62,10 +62,13 @@ class Record(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal["stateset-rl evaluation 1"] = "stateset-rl evaluation 1"
+    format: Literal["stateset-rl evaluation 2"] = "stateset-rl evaluation 2"
     baseline: str = Field(description="Name of the model before.")
     trained: str = Field(description="Name of the model after; of one that `train` returned, its run.")
     weights: dict[Side, str] = Field(default={}, description="SHA-256 of both models' weights in memory.")
+    texts: dict[Side, str] = Field(
+        default={}, description="SHA-256 of both models' tokenizer, chat template and ends of an answer."
+    )
     rows: tuple[Row, ...]
     cluster_by: str | None = Field(
         default=None, description="Column that clusters are named after; None: an old record does not say."
@@ -78,7 +81,13 @@ class Record(BaseModel):
     training_rows: int | None = Field(
         default=None, description="Rows looked through for test prompts; None: none."
     )
+    training_run: str | None = Field(
+        default=None, description="Run that made the trained model, whose rows are among them."
+    )
     overlap: tuple[str, ...] = Field(default=(), description="Test tasks whose prompt is among them.")
+    alike: tuple[str, ...] = Field(
+        default=(), description="Others whose prompt nearly says what one of them does, numbers aside."
+    )
     sandboxes: tuple[str, ...] = Field(default=(), description="Where code of the models ran.")
     judges: dict[str, str] = Field(default={}, description="Judge -> why it is not fit; empty: it is.")
     judge_errors: JudgeErrors | None = Field(
@@ -181,6 +190,11 @@ def read_record(text: str, name: str) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
+        if first["loc"] == ("format",) and first["input"] == "stateset-rl evaluation 1":
+            raise DataError(
+                f"{name} is an evaluation of an earlier version, which looked at less of models and training "
+                "rows: evaluate again"
+            ) from error
         raise DataError(
             f"{name} is no evaluation: {place}: {first['msg']}. `stateset-rl compare BASELINE MODEL "
             "--data ROWS --out FOLDER` writes one"

@@ -73,6 +73,12 @@ def _seen_before(record: Record, criteria: Criteria, changed: Sequence[str]) -> 
             f"{len(record.overlap)} of {len(record.rows)} test rows have a prompt of the training rows "
             f"({_list(record.overlap)}): take them out of one of the two, and evaluate again"
         )
+    if record.alike and not criteria.near_duplicates:
+        yield (
+            f"{len(record.alike)} of {len(record.rows)} test rows nearly say what a training row says, "
+            f"numbers aside ({_list(record.alike)}): take them out of one of the two, and evaluate again; "
+            "where other numbers are another task, say `near_duplicates: true` in the criteria"
+        )
 
 
 def _changed(record: Record, criteria: Criteria, changed: Sequence[str]) -> Iterator[str]:

@@ -10,16 +10,17 @@ from typing import Any
 from stateset.rl.errors import ConfigError, GateError
 from stateset.rl.evaluation.criteria import Criteria, make_criteria
 from stateset.rl.evaluation.evidence import evidence, made_here
-from stateset.rl.evaluation.held_out import Origin, evaluate, find_origin
+from stateset.rl.evaluation.held_out import evaluate
 from stateset.rl.evaluation.improvement import Improvement
 from stateset.rl.evaluation.improvement_page import improvement_page
-from stateset.rl.evaluation.record import changed_files
+from stateset.rl.evaluation.record import Record, changed_files
+from stateset.rl.evaluation.trained_on import Origin, find_origin
 from stateset.rl.evaluation.verdict import judge
 from stateset.rl.manifest import write_text_atomic
-from stateset.rl.policy.frozen import weights_sha256
+from stateset.rl.policy.frozen import texts_sha256, weights_sha256
 from stateset.rl.rollout.model import Model
 from stateset.rl.serving.model_card import model_card
-from stateset.rl.serving.registry import PRODUCTION, Version, move, publish
+from stateset.rl.serving.registry import PRODUCTION, Version, move, publish, refuse_alias
 from stateset.rl.serving.self_test import self_test
 from stateset.rl.tracking.read_runs import read_run
 
@@ -47,21 +48,18 @@ def deploy_to_production(
 
     Raises:
         GateError: the model does not meet the criteria; the message has the reasons.
-        ConfigError: no evaluation, and no held-out rows to make one; or one of another model.
+        ConfigError: no evaluation, and no held-out rows to make one; one of another model; or a bad alias.
         ModelError: the saved model does not answer as the model.
     """
+    refuse_alias(alias)
     found = evaluate(model) if evaluation is None else evaluation
-    if found.record.weights.get("after") != weights_sha256(model.policy):
-        raise ConfigError(
-            f"this is an evaluation of {found.record.trained}, and of other weights than those of the model "
-            f"{model.policy.name}: evaluate the one that you deploy"
-        )
+    origin = _origin(model)
+    _refuse_another(found.record, model, origin)
     limits = make_criteria(dict(criteria) if isinstance(criteria, Mapping) else criteria)
     changed = changed_files(found.record.files)
     verdict = judge(found.record, limits, changed)
     if not verdict:
         raise GateError(f"the gate is closed: {'; '.join(verdict.reasons)}")
-    origin = _origin(model)
 
     def write(folder: Path) -> None:
         base = str(origin.settings["model"]) if origin else found.record.baseline
@@ -79,6 +77,23 @@ def deploy_to_production(
         write_text_atomic(folder / "evaluation" / "report.html", improvement_page(found))
 
     return move(alias, publish(write).name)
+
+
+def _refuse_another(record: Record, model: Model, origin: Origin | None) -> None:
+    """Say no to an evaluation of another model, or one that passed over what this one was trained on."""
+    named = f"this is an evaluation of {record.trained}, and"
+    then = "evaluate the one that you deploy"
+    if record.weights.get("after") != weights_sha256(model.policy):
+        raise ConfigError(f"{named} of other weights than those of the model {model.policy.name}: {then}")
+    if record.texts.get("after") != texts_sha256(model.policy):
+        raise ConfigError(
+            f"{named} the model {model.policy.name} has the same weights under another tokenizer, chat "
+            f"template or end of an answer: {then}"
+        )
+    if origin is not None and record.training_run != str(origin.run.absolute()):
+        raise ConfigError(
+            f"{named} it did not look at the training rows of the run {origin.run}: {then}, loaded from there"
+        )
 
 
 def _origin(model: Model) -> Origin | None:

@@ -89,7 +89,20 @@ def move(alias: str, version: str) -> Version:
     """Let an alias mean a version from now on.
 
     Raises:
-        ConfigError: no such version, or a word that is no name, or one that means another model everywhere.
+        ConfigError: no such version, or an alias that `refuse_alias` refuses.
+    """
+    refuse_alias(alias)
+    with _locked():
+        found = find_version(version)
+        _write(alias, found.folder, "tag")
+    return find_version(version)
+
+
+def refuse_alias(alias: str) -> None:
+    """What can be told of an alias before there is a version.
+
+    Raises:
+        ConfigError: a word that is no name, or one that means another model everywhere.
     """
     if alias in (*OFFLINE_MODELS, *TAGGED):
         raise ConfigError(f"{alias!r} is the name of another model: choose one such as `{PRODUCTION}`")
@@ -97,10 +110,6 @@ def move(alias: str, version: str) -> Version:
         raise ConfigError(
             f"{alias!r} is no name for an alias: letters, digits, `-`, `_` and `.`, a letter first"
         )
-    with _locked():
-        found = find_version(version)
-        _write(alias, found.folder, "tag")
-    return find_version(version)
 
 
 def roll_back(alias: str = PRODUCTION) -> Version:
