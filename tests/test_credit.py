@@ -92,8 +92,48 @@ def test_gdpo_takes_the_parts_under_the_rewards_weights() -> None:
     found = advantages(config, groups, batch, NOTHING, {"a": 2.0, "b": 1.0, "c": 9.0})
     # sums (-2, 0, 2, -1, 0, 1): mean 0, squares 10 over 5
     assert_agrees(found[:, 0], [s / (math.sqrt(2) + 1e-6) for s in (-2, 0, 2, -1, 0, 1)])
-    even = advantages(config, groups, batch, NOTHING)
+    paid = [{"a": part["a"], "b": part["b"]} for part in parts]
+    even = advantages(config, scored(((5.0, 6.0, 7.0), (1.0, 2.0, 3.0)), paid), batch, NOTHING)
     assert_agrees(even[:, 0], [s / (math.sqrt(0.8) + 1e-6) for s in (-1, 0, 1, -1, 0, 1)])
+
+
+RIGHT_AND_RUDE = [{"right": r, "rude": u} for r, u in [(1, 0), (1, 1), (0, 0), (1, 0), (1, 1), (0, 1)]]
+
+
+def test_gdpo_never_maximises_another_sum_than_the_reward() -> None:
+    """The reward is right - rude: what is right and rude must not be above what is right."""
+    groups = scored(((1.0, 0.0, 0.0), (1.0, 0.0, -1.0)), RIGHT_AND_RUDE)
+    batch, _ = batch_of(groups)
+    config = make_config({"adv_estimator": "gdpo"})
+    with pytest.raises(RewardError, match=r"task 0 make 2, and its reward is 0. Give the reward `weights`"):
+        advantages(config, groups, batch, NOTHING)
+    found = advantages(config, groups, batch, NOTHING, {"right": 1.0, "rude": -1.0})
+    # both z-scores of group one are (1, 1, -2) and (-1, 2, -1) over root 3, those of group two
+    # (1, 1, -2) and (-2, 1, 1): differences (2, -1, -1) and (3, 0, -3), whose mean is 0 and squares add to 24
+    assert_agrees(found[:, 0], [s / (math.sqrt(24 / 5) + 1e-6 * math.sqrt(3)) for s in (2, -1, -1, 3, 0, -3)])
+
+
+def test_gdpo_without_weights_takes_parts_that_add_up_the_penalty_on_length_too() -> None:
+    parts = [{"a": 0.1, "b": 0.2 * n, "overlong": -0.3} for n in range(6)]
+    totals = [-0.2 + 0.2 * n for n in range(6)]  # rounded otherwise than the parts' sums
+    groups = scored((totals[:3], [None, *totals[4:]]), [*parts[:3], {}, *parts[4:]])
+    batch, _ = batch_of(groups)
+    config = make_config({"adv_estimator": "gdpo", "overlong_buffer": 4})
+    found = advantages(config, groups, batch, NOTHING)
+    assert found[0, 0] < found[1, 0] < found[2, 0]
+
+
+@pytest.mark.parametrize("weights", [None, {"a": 1.0, "b": 1.0, "c": 1.0}])
+def test_gdpo_takes_the_parts_of_each_prompts_own_reward(weights: dict[str, float] | None) -> None:
+    """As of two routes: one pays a and b, the other c; z-scores (-1, 0, 1) + 0 and (1, 0, -1)."""
+    parts = [{"a": n, "b": 1.0} for n in range(3)] + [{"c": -n} for n in range(3)]
+    groups = scored(((1.0, 2.0, 3.0), (0.0, -1.0, -2.0)), parts)
+    batch, _ = batch_of(groups)
+    found = advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING, weights)
+    assert_agrees(found[:, 0], [s / (math.sqrt(0.8) + 1e-6) for s in (-1, 0, 1, 1, 0, -1)])
+    plain = scored(((1.0, 2.0, 3.0), (0.0, -1.0, -2.0)), [*parts[:3], {}, {}, {}])
+    with pytest.raises(RewardError, match="response to task 1 has only none"):
+        advantages(make_config({"adv_estimator": "gdpo"}), plain, batch, NOTHING, weights)
 
 
 @pytest.mark.parametrize("weights", [None, {"other": 1.0}])
@@ -161,11 +201,11 @@ def test_gdpo_in_a_step_that_nothing_scored_is_zero() -> None:
 
 def test_gdpo_refuses_a_scored_response_without_one_of_its_parts() -> None:
     parts = [{"a": 1.0, "b": 0.0}] * 5 + [{"a": 0.0}]
-    groups = scored(TOTALS, parts)
+    groups = scored(((1.0, 1.0, 1.0), (1.0, None, 0.0)), parts)
     batch, _ = batch_of(groups)
     with pytest.raises(RewardError, match="response to task 1 has only a"):
         advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING)
-    groups = scored(((1.0, 3.0, 2.0), (0.0, 1.0, None)), parts)
+    groups = scored(((1.0, 1.0, 1.0), (1.0, 1.0, None)), parts)
     batch, _ = batch_of(groups)
     advantages(make_config({"adv_estimator": "gdpo"}), groups, batch, NOTHING)
 

@@ -23,6 +23,7 @@ from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.trace import Fixed
 from stateset.rl.types import OVERLONG, ScoredGroup
 
+ROUNDING = 1e-9  # of sums, relative
 SCALED_DISTANCES = ("grpo", "grpo_batch_std", "rloo", "maxrl")  # estimators that `attribute` can split
 
 
@@ -58,7 +59,8 @@ def token_advantages(
         weights: of the reward's parts by name, for `gdpo`; a part without one counts 0. None: all count 1.
 
     Raises:
-        RewardError: `gdpo` without parts, or with a scored response that lacks one.
+        RewardError: `gdpo` without parts, with a scored response that lacks one which others of its group
+            have, or, without weights, with parts that do not add up to the reward.
     """
     if weights is not None and config.overlong_buffer:
         weights = {**weights, OVERLONG: 1.0}
@@ -79,8 +81,7 @@ def token_advantages(
         case "reinforce_plus_plus_baseline":
             advantages = estimator(rewards, groups, mask)
         case "gdpo":
-            components, factors = _components(scored, rewards, weights)
-            _refuse_missing(scored, components)
+            components, factors = _compared(scored, rewards, weights)
             advantages = estimator(components, factors, groups)[:, None]
         case "grpo":
             advantages = estimator(rewards, groups, norm_by_std=config.norm_adv_by_std)[:, None]
@@ -108,7 +109,7 @@ def _attribution(
     names = [name for name in weights if name in present]
     if not names:
         return {}
-    components, factors = _components(scored, rewards, {name: weights[name] for name in names})
+    components, factors = _components(scored, rewards, names), _factors(names, weights)
     found = attribute(advantages, rewards, components, factors, groups, in_loss)
     shares = zip([*names, "rest"], found.shares.tolist(), strict=True)
     pairs = combinations(range(len(names)), 2)
@@ -135,33 +136,61 @@ def _kl_above_group(penalty: Tensor, batch: Batch, rewards: Tensor) -> Tensor:
     return grpo(costs, groups, norm_by_std=False)
 
 
-def _components(
+def _compared(
     scored: Sequence[ScoredGroup], rewards: Tensor, weights: Mapping[str, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """Parts [B, K] and their weights [K]; a response without a total has NaN there."""
-    scores = [score for group in scored for score in group.scores]
-    found = dict.fromkeys(name for score in scores for name in score.parts)
+    """What `gdpo` takes: parts [B, K], NaN in the rows of unscored responses, and their weights [K]."""
+    found = dict.fromkeys(name for group in scored for score in group.scores for name in score.parts)
     names = list(found) if weights is None else [name for name in weights if name in found]
     if not names and rewards.isnan().all():  # nothing was scored, so nothing has parts
-        return torch.full((len(scores), 1), math.nan, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        return torch.full((len(rewards), 1), math.nan, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     if not names:
         raise RewardError(
             "adv_estimator gdpo standardises each part of a reward, and this reward has none"
             f"{' with a weight' if found else ''}: return Score(total, parts={{...}}), or take another one"
         )
+    for group in scored:
+        _refuse_missing(group, names)
+        if weights is None:
+            _refuse_other_sums(group)
+    # a part that no response to a prompt has, as of another route, is constant in its group
+    components = _components(scored, rewards, names).nan_to_num(0.0)
+    return components.masked_fill(rewards.isnan()[:, None], math.nan), _factors(names, weights)
+
+
+def _components(scored: Sequence[ScoredGroup], rewards: Tensor, names: Sequence[str]) -> Tensor:
+    """Parts [B, K]; NaN where a response lacks one, or a total."""
+    scores = [score for group in scored for score in group.scores]
     parts = [[score.parts.get(name, math.nan) for name in names] for score in scores]
-    components = torch.tensor(parts, dtype=torch.float64)
+    return torch.tensor(parts, dtype=torch.float64).masked_fill(rewards.isnan()[:, None], math.nan)
+
+
+def _factors(names: Sequence[str], weights: Mapping[str, float] | None) -> Tensor:
     factors = [1.0 if weights is None else float(weights[name]) for name in names]
-    return torch.where(rewards.isnan()[:, None], math.nan, components), torch.tensor(
-        factors, dtype=torch.float64
-    )
+    return torch.tensor(factors, dtype=torch.float64)
 
 
-def _refuse_missing(scored: Sequence[ScoredGroup], components: Tensor) -> None:
-    rows = [(group.group.task.id, score) for group in scored for score in group.scores]
-    for (task, score), parts in zip(rows, components, strict=True):
-        if score.total is not None and parts.isnan().any():
+def _refuse_missing(group: ScoredGroup, names: Sequence[str]) -> None:
+    """A prompt's reward may have other parts than another prompt's; all its responses have the same."""
+    scores = [score for score in group.scores if score.total is not None]
+    needed = {name for score in scores for name in score.parts if name in names}
+    for score in scores:
+        if not needed or not needed <= score.parts.keys():
             raise RewardError(
-                f"adv_estimator gdpo compares every part of a reward, and a scored response to task {task} "
-                f"has only {', '.join(score.parts) or 'none'}: return all parts of it, or None as its total"
+                "adv_estimator gdpo compares every part of a reward, and a scored response to task "
+                f"{group.group.task.id} has only {', '.join(score.parts) or 'none'}: return all parts of it, "
+                "or None as its total"
+            )
+
+
+def _refuse_other_sums(group: ScoredGroup) -> None:
+    """Without weights `gdpo` would maximise the plain sum of the parts, whatever the reward says."""
+    for score in group.scores:
+        size = max(1.0, sum(map(abs, score.parts.values())))
+        if score.total is not None and abs(sum(score.parts.values()) - score.total) > ROUNDING * size:
+            raise RewardError(
+                f"adv_estimator gdpo adds the parts of a reward up: those of a response to task "
+                f"{group.group.task.id} make {sum(score.parts.values()):g}, and its reward is "
+                f"{score.total:g}. Give the reward `weights`, a mapping of each part that pays to what it "
+                "counts, or take another adv_estimator"
             )
