@@ -11,7 +11,7 @@ WEIGHTS = {"order": 0.25, "actions": 0.3, "empathy": 0.2, "ending": 0.1, "policy
 class SupportReward(RewardFunction):
     """Names the order, takes the right steps, is kind, comes to an end, and promises nothing forbidden."""
 
-    bounds = (0.0, 1.0)
+    bounds, weights = (0.0, 1.0), WEIGHTS
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
         """Score one reply; `parts` shows what it earned."""

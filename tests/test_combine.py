@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -215,8 +216,50 @@ def test_rows_go_to_the_reward_of_their_column() -> None:
     reward = RoutedReward("kind", {"refund": right, "chat": short})
     assert totals(reward, TEXTS, kind="refund") == [1.0, 0.0, 1.0, 0.0]
     assert totals(reward, TEXTS, kind="chat") == [1.0, 1.0, 0.0, 0.0]
-    with pytest.raises(RewardError, match="'kind' is 'math', and there are rewards for refund, chat"):
+    with pytest.raises(RewardError, match="'kind' is 'math', and there are rewards for 'refund', 'chat'"):
         totals(reward, TEXTS, kind="math")
+
+
+def test_a_row_that_no_key_fits_ends_the_run_whatever_it_holds() -> None:
+    for rewards, value, said in [
+        ({1: right, 2: short}, 3, "'level' is 3, and there are rewards for 1, 2"),
+        ({"1": right}, 1, "'level' is 1, and there are rewards for '1'"),
+        ({"1": right}, ["1"], "'level' is ['1'], and there are rewards for '1'"),
+    ]:
+        with pytest.raises(RewardError, match=re.escape(said)):
+            totals(RoutedReward("level", rewards), TEXTS, level=value)
+    assert totals(RoutedReward("level", {1: right, 2: short}), TEXTS, level=2) == [1.0, 1.0, 0.0, 0.0]
+
+
+def shown(response):
+    return 2.0 * right(response, {}), {"right": right(response, {})}
+
+
+def test_the_parts_of_routes_have_the_weights_of_their_own_reward() -> None:
+    """Two routes have a part `right` that pays differently; a third shows one; a fourth has none."""
+    reward = RoutedReward(
+        "kind",
+        {
+            "refund": WeightedReward({"right": (0.8, right), "length": (-0.1, waits)}),
+            "chat": WeightedReward({"right": (0.5, right)}),
+            "shown": shown,
+            "plain": short,
+        },
+    )
+    weights = RewardCall(reward).weights
+    assert weights == {
+        "refund/right": 0.8, "refund/length": -0.1, "chat/right": 0.5, "shown": 1.0, "plain": 1.0,
+    }  # fmt: skip
+    [refund], [seen], [plain] = (
+        scores(reward, ["refund"], kind=kind) for kind in ("refund", "shown", "plain")
+    )
+    assert refund.parts == {"refund/right": 1.0, "refund/length": 6.0}
+    assert seen.parts == {"shown": 2.0, "shown/right": 1.0}
+    assert plain.parts == {"plain": 1.0}
+    for score in (refund, seen, plain):
+        paid = [weights[name] * value for name, value in score.parts.items() if name in weights]
+        assert score.total == pytest.approx(sum(paid)), "gdpo adds up what the reward adds up"
+    assert scores(RoutedReward("kind", {"a": unsure}), ["?"], kind="a")[0].parts == {}
 
 
 def test_a_random_reward_is_a_control() -> None:

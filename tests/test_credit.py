@@ -134,6 +134,10 @@ def test_gdpo_takes_the_parts_of_each_prompts_own_reward(weights: dict[str, floa
     plain = scored(((1.0, 2.0, 3.0), (0.0, -1.0, -2.0)), [*parts[:3], {}, {}, {}])
     with pytest.raises(RewardError, match="response to task 1 has only none"):
         advantages(make_config({"adv_estimator": "gdpo"}), plain, batch, NOTHING, weights)
+    long = scored(((1.0, 2.0, 3.0), (0.0, -1.0, -2.0)), [*parts[:3], *[{"overlong": 0.0}] * 3])
+    config = make_config({"adv_estimator": "gdpo", "overlong_buffer": 4})
+    with pytest.raises(RewardError, match="response to task 1 has only overlong"):
+        advantages(config, long, batch, NOTHING, weights)
 
 
 @pytest.mark.parametrize("weights", [None, {"other": 1.0}])

@@ -106,6 +106,21 @@ def test_parts_that_rule_or_repeat() -> None:
         "standardises each part by itself"
     )
     assert found(single, "one part rules").example == "'xxxx'"
+    halved = check_groups(
+        scored([[50.5 * n for n in range(4)]] * 2, lambda i, n: {"a": 100.0 * n, "b": 1.0 * n})
+    )
+    said = found(halved, "one part rules").said
+    assert said.endswith("under the `weights` that such a reward has to name"), "else gdpo refuses it"
+
+
+def test_parts_of_several_routes_are_looked_at_together() -> None:
+    """Group one has a and b, group two c: a varies by 1, b by 0.01, c by 0.1."""
+
+    def parts(index: int, n: int) -> dict[str, float]:
+        return {"c": 0.1 * n} if index else {"a": 1.0 * n, "b": -0.01 * n}
+
+    findings = check_groups(scored([[0.99 * n for n in range(4)], [0.1 * n for n in range(4)]], parts))
+    assert found(findings, "one part rules").said.startswith("a makes 100% of the variance")
 
 
 def test_the_slowest_response_is_the_example_of_cost() -> None:

@@ -17,6 +17,7 @@ class PolicyReward(RewardFunction):
     """Whether the reply gives the one resolution that the policy asks for and promises nothing else."""
 
     bounds = (0.0, 1.0)
+    weights = {"policy": 1.0}  # the part `order` pays nothing
 
     def compute(self, prompt: str, response: str, context: Mapping[str, Any]) -> Score:
         """Score one reply: 1 or 0."""

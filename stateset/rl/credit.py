@@ -143,7 +143,7 @@ def _compared(
     found = dict.fromkeys(name for group in scored for score in group.scores for name in score.parts)
     names = list(found) if weights is None else [name for name in weights if name in found]
     if not names and rewards.isnan().all():  # nothing was scored, so nothing has parts
-        return torch.full((len(rewards), 1), math.nan, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        return torch.full_like(rewards, math.nan)[:, None], torch.ones_like(rewards[:1])
     if not names:
         raise RewardError(
             "adv_estimator gdpo standardises each part of a reward, and this reward has none"
@@ -175,7 +175,7 @@ def _refuse_missing(group: ScoredGroup, names: Sequence[str]) -> None:
     scores = [score for score in group.scores if score.total is not None]
     needed = {name for score in scores for name in score.parts if name in names}
     for score in scores:
-        if not needed or not needed <= score.parts.keys():
+        if needed <= {OVERLONG} or not needed <= score.parts.keys():
             raise RewardError(
                 "adv_estimator gdpo compares every part of a reward, and a scored response to task "
                 f"{group.group.task.id} has only {', '.join(score.parts) or 'none'}: return all parts of it, "

@@ -25,7 +25,7 @@ from stateset.rl.types import Rollout, RolloutGroup, Score, ScoredGroup, Task
 
 _NOT_GIVEN = (
     "the run did not record whether its sampler was exact (judged by the gap of the log-probabilities), nor "
-    "the weights of its reward's parts (each counts 1 in gdpo)"
+    "the weights of its reward's parts (gdpo refuses those that do not add up to the reward)"
 )
 
 
@@ -43,7 +43,7 @@ class RecordedStep:
         fixed: what was known before the updates, [B, T] each, NaN where it was never computed.
         updates: its optimizer steps, in order; NaN where no forward was needed.
         exact_sampler: there was no rollout correction.
-        part_weights: of the reward's parts, for `gdpo`; None: all count 1.
+        part_weights: of the reward's parts, for `gdpo`; None: it has none, or they were not recorded.
         notes: what the files do not tell.
     """
 

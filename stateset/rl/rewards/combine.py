@@ -13,6 +13,7 @@ import inspect
 import math
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stateset.rl.errors import ConfigError, RewardError
@@ -307,6 +308,9 @@ class RoutedReward(_Combined):
 
         RoutedReward("kind", {"math": MathReward(), "refund": RefundReward()})
 
+    The parts of a reward that has weights are those of the whole, as `math/right`, with these weights; of any
+    other its total is one part, `refund`, and its own parts are shown beside it.
+
     Args:
         column: whose value in a row's context chooses.
         rewards: value -> reward.
@@ -316,22 +320,44 @@ class RoutedReward(_Combined):
         RewardError: when scoring, a row whose value has no reward.
     """
 
-    def __init__(self, column: str, rewards: Mapping[str, Any]) -> None:
+    def __init__(self, column: str, rewards: Mapping[Any, Any]) -> None:
         if not rewards:
             raise ConfigError("RoutedReward has no rewards to choose from")
         self.column = column
         super().__init__(rewards)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the parts of every route."""
+        return {
+            name: weight
+            for value, call in self._calls.items()
+            for name, weight in _of_route(value, call.weights or {"": 1.0}).items()
+        }
+
     def _chosen(self, samples: Sequence[Sample]) -> Mapping[str, RewardCall]:
         value = samples[0].context.get(self.column)
-        if value not in self._calls:
+        try:
+            return {value: self._calls[value]}
+        except (KeyError, TypeError):  # a list cannot even be looked for
+            known = ", ".join(map(repr, self._calls))
             raise RewardError(
-                f"a row's {self.column!r} is {value!r}, and there are rewards for {', '.join(self._calls)}"
-            )
-        return {value: self._calls[value]}
+                f"a row's {self.column!r} is {value!r}, and there are rewards for {known}"
+            ) from None
 
     def _combine(self, rows: Sequence[Mapping[str, Score]], samples: Sequence[Sample]) -> list[Score]:
-        return [score for row in rows for score in row.values()]
+        return [self._routed(value, score) for row in rows for value, score in row.items()]
+
+    def _routed(self, value: Any, score: Score) -> Score:
+        parts = dict(score.parts)
+        if score.total is not None and not self._calls[value].weights:
+            parts[""] = score.total
+        return replace(score, parts=_of_route(value, parts))
+
+
+def _of_route(value: Any, parts: Mapping[str, float]) -> dict[str, float]:
+    """By names of the whole; the one without a name is the route's total."""
+    return {f"{value}/{name}" if name else str(value): number for name, number in parts.items()}
 
 
 class RandomReward(RewardFunction):

@@ -24,6 +24,7 @@ COPY = 0.95
 TAIL = (20.0, 100.0)
 SLOW = 1.0
 _ADVICE = "; if the others are to count, `adv_estimator: gdpo` standardises each part by itself"
+_NEEDS_WEIGHTS = ", under the `weights` that such a reward has to name"
 
 
 KINDS = TEACHING, HIGHEST, LOWEST, BETWEEN, FEW = (
@@ -172,8 +173,9 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
     rows, texts = [], []
     for group in groups:
         pairs = zip(group.scores, group.group.rollouts, strict=True)
-        kept = [(s, r.text) for s, r in pairs if s.total is not None and set(names) <= set(s.parts)]
-        table = np.array([[s.parts[name] for name in names] + [s.value] for s, _ in kept])
+        here = {name for score in group.scores for name in score.parts}  # another route has others
+        kept = [(s, r.text) for s, r in pairs if s.total is not None and here <= set(s.parts)]
+        table = np.array([[s.parts.get(name, 0.0) for name in names] + [s.value] for s, _ in kept])
         if len(table) > 1:
             rows.append(table - table.mean(0))
             texts += [text for _, text in kept]
@@ -192,7 +194,7 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
         name = max(shares, key=shares.__getitem__)
         ruling = shares[name] > DOMINANT
         said = f"{name} makes {min(shares[name], 1):.0%} of the variance within groups"
-        said += _ADVICE if ruling else ""
+        said += _advice(groups) if ruling else ""
         part = values[:, names.index(name)]
         yield Finding(
             name="one part rules", verdict="warn" if ruling else "pass", said=said,
@@ -206,6 +208,12 @@ def _parts(groups: Sequence[ScoredGroup]) -> Iterator[Finding]:
                     said = f"{other} and {one} correlate by {alike:.2f} within groups"
                     example = _most(texts, values[:, i], values[:, j])
                     yield Finding(name="copies", verdict="warn", said=said, example=example)
+
+
+def _advice(groups: Sequence[ScoredGroup]) -> str:
+    scores = [score for group in groups for score in group.scores if score.total is not None]
+    add_up = all(abs(sum(score.parts.values()) - score.value) <= CLOSE for score in scores)
+    return _ADVICE + ("" if add_up else _NEEDS_WEIGHTS)
 
 
 def _most(texts: Sequence[str], one: np.ndarray, other: np.ndarray) -> str:

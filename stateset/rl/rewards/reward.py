@@ -27,6 +27,7 @@ class RewardFunction:
     It runs as a copy in a worker process: what it keeps in itself stays there. The helpers are text rules:
     deterministic, offline and English; `criteria.py` says where they end.
     `bounds` is the lowest and highest reward there can be, if there are any: they scale `quality_score`.
+    `weights` says what each part counts in the total, where a reward has it: `adv_estimator: gdpo` takes it.
     """
 
     bounds: tuple[float, float] | None = None
