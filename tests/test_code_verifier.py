@@ -85,6 +85,7 @@ def test_the_order_of_the_tests_is_hidden(verify: CodeVerifier) -> None:
         ({"tests": [3]}, "a test is 3"),
         ({"tests": [{"args": [1]}]}, "with `expected`"),
         ({"tests": [{"args": [1], "stdin": "", "expected": 1}]}, "either `args` or `stdin`"),
+        ({"tests": [{"stdin": 3, "expected": "3"}]}, "`stdin` 3: give the text"),
         ({"tests": [{"args": [1], "expected": 1}]}, "needs `entry`"),
         ({"tests": [{"args": "ab", "expected": 1}], "entry": "f"}, "needs `entry`"),
     ],

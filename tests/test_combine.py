@@ -179,6 +179,43 @@ def test_a_part_that_raises_for_one_response_loses_no_other_one(part: Any) -> No
         assert str(scorer.first_failure).startswith("task 't', sample 1: a: ValueError: no grade")
 
 
+def not_a_number(response):
+    return float("nan") if "nan" in response else 1.0
+
+
+def too_few(completions):
+    return [1.0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"a": (1, not_a_number)}, r"returned nan for the response 'nan': .*\(task 't', sample 1\)$"),
+        (
+            {"a": (1, not_a_number), "b": (1, batched)},
+            r"returned nan for the response 'nan': .*\(task 't'\)$",
+        ),
+        ({"a": (1, too_few)}, r"returned 1 values for the 2 responses: .*\(task 't'\)$"),
+        ({"a": (1, RoutedReward("kind", {1: right}))}, r"there are rewards for 1 \(task 't', sample 0\)$"),
+    ],
+)
+def test_an_error_of_a_part_names_the_sample(parts: Any, said: str) -> None:
+    with pytest.raises(RewardError, match=said):
+        scores(WeightedReward(parts), ["fine", "nan"])
+
+
+def echoes(prompts, completions, **columns):
+    return [float(completion in prompt) for prompt, completion in zip(prompts, completions, strict=True)]
+
+
+def test_a_context_given_by_hand_has_the_prompt_as_its_messages() -> None:
+    part = {"echo": (1.0, trl_reward(echoes))}
+    assert WeightedReward(part).compute("Money back?", "back", {}).total == 1.0
+    assert MultiObjectiveReward(part).compute("back", {}).total == 0.0
+    messages = [{"role": "user", "content": "back"}]
+    assert MultiObjectiveReward(part).compute("back", {"messages": messages}).total == 1.0
+
+
 def test_a_combination_that_scores_nothing_ends_the_run_as_its_part_would() -> None:
     with pytest.raises(RewardError, match=r"failed for every response of this step.*ValueError: no grade"):
         scores(MultiObjectiveReward({"a": (1.0, breaks)}), ["break", "break it"])

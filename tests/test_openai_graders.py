@@ -78,7 +78,7 @@ def test_what_the_response_lacks_is_its_fault(response: str) -> None:
     score = grade(
         openai_grader(load("multi_name_email")), response, name="John Doe", email="john.doe@gmail.com"
     )
-    assert (score.total, score.parts["name"]) == (0.0, 1.0 if response.startswith("{") else 0.0)
+    assert (score.total, score.parts) == (0.0, {"name": 0.0, "email": 0.0}), "the parts as they count"
     assert "the response lacks a value: there is no sample.output_json" in score.reason
 
 
@@ -256,6 +256,35 @@ def test_a_model_and_a_function_in_one_formula(tmp_path: Path) -> None:
         score = grade(grader, "An essay.", expected_judge_score="85")
     assert score.total == pytest.approx(0.85)
     assert score.parts == {"actual_score": 70.0, "expected_score": 85.0}
+
+
+def test_a_model_never_lifts_what_the_verifier_called_wrong(tmp_path: Path) -> None:
+    with serving(lambda number, order: answer(1)) as server:
+        judge = Judge(base_url=server.url, api_key="k", ledger=tmp_path / "j.sqlite")
+        alone = openai_grader(load("score_model"), judge=judge)
+        functions = {"expected_score": expected_score}
+        several = openai_grader(load("multi_judge_and_reference"), functions=functions, judge=judge)
+        for grader, parts in [(alone, {}), (several, {"actual_score": 0.0, "expected_score": 0.0})]:
+            wrong = grade(grader, "0.9", verified=False, item={})
+            assert wrong == Score(total=0.0, parts=parts, reason="the verifier said wrong")
+        assert not server.orders
+        assert grade(alone, "0.9", verified=True, item={"reference_answer": 1.0}).total == 1.0
+
+
+def fails(sample: Any, item: Any) -> float:
+    raise ValueError("no grade")
+
+
+def test_a_zero_for_an_error_has_every_part() -> None:
+    """gdpo adds the parts up: a part that was graded before the error does not count either."""
+    graders = {
+        "right": {"type": "string_check", "name": "right", "operation": "like",
+                  "input": "{{sample.output_text}}", "reference": "42"},
+        "broken": {"type": "python", "name": "broken", "source": ""},
+    }  # fmt: skip
+    config = {"type": "multi", "graders": graders, "calculate_output": "right + broken"}
+    score = grade(openai_grader(config, functions={"broken": fails}, on_error="zero"), "42")
+    assert (score.total, score.parts) == (0.0, {"right": 0.0, "broken": 0.0})
 
 
 def answered(task: Task, responses: list[str]) -> list[RolloutGroup]:

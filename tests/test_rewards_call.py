@@ -113,6 +113,18 @@ def test_compute_wins_over_calculate():
     assert called(Calculates()) == Score(total=3.0, parts={"a": 1.0, "b": 1.0})
 
 
+def test_a_rows_columns_are_no_verdict_and_no_prompt():
+    """A shop's rows say whether a purchase was verified, a data set's hold the talk with the gold answer."""
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "gold"}]
+    row = group("a", context={"verified": False, "messages": talk, "sku": 7})
+    for verifier_given, expected in [(None, {}), (lambda question, answer: True, {"verified": True})]:
+        call = RewardCall(lambda response, context: 1.0, verifier_given)
+        [[sample]] = call.units(row)
+        context = call.arguments([sample])["context"]
+        messages = [{"role": "user", "content": "Where is my order?"}]
+        assert context == {"messages": messages, "sku": 7, **expected}
+
+
 class NothingToCall(RewardFunction):
     pass
 

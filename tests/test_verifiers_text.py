@@ -185,6 +185,8 @@ def test_json_schemas() -> None:
     assert not judge(JsonSchema(SCHEMA), '{"n": 4}', '{"n": 3}')
     with pytest.raises(DataError, match="the schema is wrong"):
         judge(JsonSchema({"type": "nonsense"}), "{}")
+    with pytest.raises(DataError, match=r"a `\$ref` that leads nowhere.*/\$defs/x"):
+        judge(JsonSchema({"$ref": "#/$defs/x"}), "{}")
     with pytest.raises(DataError, match="no `schema`"):
         judge(JsonSchema(), "{}")
     with pytest.raises(DataError, match="is no JSON"):

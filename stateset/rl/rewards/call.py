@@ -5,7 +5,8 @@ An object's `compute(prompt, response, context)` wins over its `calculate(respon
 response (or answer: the model's, the gold is `context["answer"]`), context, verified, completions. With
 `completions` it is batched: it gets all responses of a group and returns one value each. So does an object's
 `score_group(responses, contexts)`, which wins over the others. A verifier's verdict stands in each response's
-own context, as `verified`; a part of another reward takes it from there. Whatever does not fit is refused
+own context, as `verified`; a part of another reward takes it from there. A row's own columns `verified` and
+`messages` are hidden: the one is a verifier's word, the other the prompt. Whatever does not fit is refused
 here, before anything is sampled.
 """
 
@@ -134,7 +135,8 @@ def _weights(reward: Any) -> dict[str, float] | None:
 def _samples(group: RolloutGroup) -> list[Sample]:
     task = group.task
     messages = [{"role": "user", "content": task.prompt}] if isinstance(task.prompt, str) else [*task.prompt]
-    context: dict[str, Any] = {"messages": messages, **task.context}
+    context: dict[str, Any] = {**task.context, "messages": messages}
+    context.pop("verified", None)  # a column of this name is no verifier's verdict
     if task.answer is not None:
         context.setdefault("answer", task.answer)
     return [

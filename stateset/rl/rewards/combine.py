@@ -153,6 +153,8 @@ def _finish(scoring: Awaitable[list[Score]]) -> list[Score]:
 
 
 def _sample(prompt: str, response: str, context: Mapping[str, Any]) -> Sample:
+    """As a scorer makes it; a context given by hand may lack the messages."""
+    context = {"messages": [{"role": "user", "content": prompt}], **context}
     return Sample(task_id="", index=0, prompt=prompt, response=response, context=context)
 
 

@@ -100,7 +100,6 @@ class OpenAIGrader(RewardFunction):
     async def _graded(self, response: str, context: Mapping[str, Any]) -> Score:
         values = {"item": _item(context), "sample": _sample(response)}
         parts: dict[str, float] = {}
-        lacks = ""
         try:
             for key, grade in self._grades.items():
                 try:
@@ -108,15 +107,20 @@ class OpenAIGrader(RewardFunction):
                 except MissingValueError as error:
                     if error.namespace == "item":
                         raise UnscorableError(f"the row lacks a value: {error}") from error
-                    parts[key], lacks = 0.0, f"the response lacks a value: {error}"
-            total = 0.0 if lacks else self._total(parts)
+                    return self._zero(f"the response lacks a value: {error}")
+            total = self._total(parts)
         except (*ENDS_THE_RUN, NoAnswerError):  # no grader's doing
             raise
         except Exception as error:  # a grader's function may raise anything
             if self._on_error == "unscorable":
                 raise
-            return Score(total=0.0, parts=parts, reason=describe_failure(error))
-        return Score(total=total, parts={} if self._formula is None else parts, reason=lacks)
+            return self._zero(describe_failure(error))
+        return Score(total=total, parts={} if self._formula is None else parts)
+
+    def _zero(self, reason: str) -> Score:
+        """Nothing counts, no part either: gdpo adds the parts up."""
+        parts = {} if self._formula is None else dict.fromkeys(self._grades, 0.0)
+        return Score(total=0.0, parts=parts, reason=reason)
 
     def _total(self, parts: Mapping[str, float]) -> float:
         if self._formula is None:
@@ -131,7 +135,9 @@ class _ModelGrader(OpenAIGrader):
     async def compute(  # type: ignore[override]
         self, prompt: str, response: str, context: Mapping[str, Any]
     ) -> Score:
-        """Grade one response; several wait for their models at the same time."""
+        """Grade one response; what the row's verifier called wrong is 0, and no model is asked."""
+        if context.get("verified") is False:
+            return self._zero("the verifier said wrong")
         return await self._graded(response, context)
 
 

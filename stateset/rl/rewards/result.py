@@ -24,9 +24,10 @@ class Sample:
     context: Mapping[str, Any]
 
     def __str__(self) -> str:
-        """Name the sample in a message, with the start of the response."""
+        """Name the sample in a message, with the start of the response; that alone inside another reward."""
         start = self.response[:60] + ("…" if len(self.response) > 60 else "")
-        return f"task {self.task_id!r}, sample {self.index} (response {start!r})"
+        named = f"task {self.task_id!r}, sample {self.index} (response {start!r})"
+        return named if self.task_id else f"the response {start!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def to_values(result: object, name: str, samples: Sequence[Sample]) -> list[obje
         RewardError: no list, tuple or array, or one of another length.
     """
     values = result.tolist() if hasattr(result, "tolist") else result
-    task = f"the {len(samples)} responses to task {samples[0].task_id!r}"
+    task = f"the {len(samples)} responses" + f" to task {samples[0].task_id!r}" * bool(samples[0].task_id)
     if not isinstance(values, list | tuple):
         raise RewardError(
             f"the reward `{name}` takes `completions` but returned {reprlib.repr(result)} for {task}: "

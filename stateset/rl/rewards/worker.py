@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from stateset.rl.errors import RewardError
 from stateset.rl.rewards.call import RewardCall
 from stateset.rl.rewards.failure import ENDS_THE_RUN, describe_failure
 from stateset.rl.rewards.judge import asked
@@ -79,6 +80,13 @@ def forks_end_here() -> Iterator[None]:
             os._exit(0)
 
 
+def _broken(unit: Unit, error: Exception) -> Reply:
+    """The reply that ends the run; what a part of another reward says does not know its row."""
+    said, task = str(error), f"task {unit[0].task_id!r}"
+    where = f"{task}, sample {unit[0].index}" if len(unit) == 1 else task
+    return Reply(broken=said if task in said or not isinstance(error, RewardError) else f"{said} ({where})")
+
+
 class UnitRunner:
     """Calls a reward on units, coroutines together on one event loop with a time limit each.
 
@@ -112,7 +120,7 @@ class UnitRunner:
                 result = self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
         except ENDS_THE_RUN as error:
-            return Reply(broken=str(error))
+            return _broken(unit, error)
         except (Exception, SystemExit) as error:
             return failed(unit, "raised", describe_failure(error))
 
@@ -127,7 +135,7 @@ class UnitRunner:
                     result = await self._call.function(**self._call.arguments(unit))
             return Reply(scores=self._call.scores(unit, result))
         except ENDS_THE_RUN as error:
-            return Reply(broken=str(error))
+            return _broken(unit, error)
         except (Exception, SystemExit) as error:
             if limit.expired():
                 return timed_out(unit, self._timeout_seconds)

@@ -116,6 +116,8 @@ def _checked(test: Any, entry: Any) -> Mapping[str, Any]:
         raise DataError(f"a test is {test!r}: a mapping with `expected`, and either `args` or `stdin`")
     if "args" in test and (not isinstance(entry, str) or not isinstance(test["args"], list | tuple)):
         raise DataError("a test with `args` (a list) needs `entry`, the name of the function, in the row")
+    if not isinstance(test.get("stdin", ""), str):
+        raise DataError(f"a test has `stdin` {test['stdin']!r}: give the text that the program reads")
     try:
         tagged(test["expected"])
     except (TypeError, ValueError) as error:

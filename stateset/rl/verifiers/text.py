@@ -111,6 +111,7 @@ class JsonSchema(Verifier):
         """Read, validate, compare."""
         try:
             import jsonschema
+            from referencing.exceptions import Unresolvable
         except ImportError as error:
             raise MissingExtraError(
                 "JsonSchema needs jsonschema: pip install 'stateset-rl[verifiers]'"
@@ -129,6 +130,8 @@ class JsonSchema(Verifier):
             return False
         except jsonschema.SchemaError as error:
             raise DataError(f"the schema is wrong: {error.message}") from error
+        except Unresolvable as error:
+            raise DataError(f"the schema has a `$ref` that leads nowhere: {error}") from error
 
 
 def _json(right: Any) -> Any:
