@@ -651,7 +651,7 @@ FAULTS = (
     Fault(
         "later rows may belong to the frozen test set",
         "data/preparation.py",
-        "held = find_frozen(good, frozen) if frozen else {}",
+        "held = find_frozen(good, settings.frozen, settings.near_duplicate) if settings.frozen else {}",
         "held: dict[int, str] = {}",
         "test_data_prepare.py",
     ),

@@ -18,7 +18,7 @@ from stateset.rl.cli import main
 from stateset.rl.cli.app import app
 from stateset.rl.data.bundled import bundled_rows
 from stateset.rl.data.data_report import remarks
-from stateset.rl.data.frozen import check_files, refuse_frozen
+from stateset.rl.data.frozen import check_files, find_frozen, refuse_frozen
 from stateset.rl.data.importers import import_files
 from stateset.rl.data.load import load_tasks
 from stateset.rl.data.near_duplicates import near_pairs
@@ -388,6 +388,53 @@ def test_later_feedback_never_enters_the_frozen_test_set(folder: Path) -> None:
     prompt = next(row["prompt"] for row in test if isinstance(row["prompt"], str))
     with pytest.raises(GateError, match="near-duplicate"):
         refuse_frozen([{"prompt": prompt + " lamp"}], manifest)
+
+
+def test_every_copy_of_a_near_duplicate_of_the_frozen_test_set_is_left_out(folder: Path) -> None:
+    manifest = folder / "manifest.json"
+    test = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
+    frozen = next(row for row in test if isinstance(row["prompt"], str))
+    near = frozen["prompt"] + " lamp"
+    rows = [{"id": "0", "prompt": near, "thread": frozen["thread"]}]
+    rows += [{"id": str(place), "prompt": near, "thread": f"N{place}"} for place in (1, 2)]
+    rows.append({"id": "3", "prompt": near.upper() + "!", "thread": "N3"})
+    found = find_frozen(rows, manifest)
+    assert found[0] == "its thread is in the test set"
+    assert {why.split(" (")[0] for place, why in found.items() if place} == {
+        f"a near-duplicate of {frozen['id']}"
+    }
+    later = rows_of([*rows, {"id": "new", "thread": "N4", "prompt": "Is the lamp in stock?"}])
+    prepared = prepare_rows(
+        later, Settings(frozen=str(manifest), by="thread", test_share=0, validation_share=0)
+    )
+    assert [row["id"] for row in prepared.splits["train"]] == ["new"]
+
+
+def test_the_frozen_test_set_is_as_far_from_later_rows_as_from_its_own(tmp_path: Path) -> None:
+    rows = tickets(60)
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for likeness_of_its_own, asked, found in (
+        (0.65, None, True), (0.65, 0.8, True), (0.8, None, False), (0.8, 0.65, True), (0.9, 0.8, False),
+    ):  # fmt: skip
+        out = tmp_path / f"{likeness_of_its_own} {asked}"
+        test = prepare_folder([file], out, Settings(near_duplicate=likeness_of_its_own)).splits["test"]
+        words = test[0]["prompt"].split()
+        words[3] = words[15] = words[25] = "lamp"
+        near = " ".join(words)
+        assert 0.65 < likeness(near, test[0]["prompt"]) < 0.8
+        assert bool(find_frozen([{"prompt": near}], out / "manifest.json", asked)) == found
+
+
+def test_a_copy_of_a_row_that_was_left_out_is_left_out_also_in_its_thread() -> None:
+    rows = tickets(60)
+    said = rows[0]["prompt"] + " lamp"
+    rows += [
+        rows[0] | {"id": name, "thread": "later", "customer": "later", "prompt": said, "time": DAYS[40]}
+        for name in ("first", "second")
+    ]
+    prepared = prepare_rows(rows_of(rows), Settings())
+    assert [(one.id, one.of) for one in prepared.duplicates] == [("first", "t0"), ("second", "t0")]
 
 
 def test_preparing_later_rows_leaves_the_frozen_test_set_out(folder: Path, tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ def manifest_of(file: Path) -> dict[str, Any] | None:
 
 
 def find_frozen(
-    rows: Sequence[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]],
+    manifest: Path | str | Mapping[str, Any],
+    near_duplicate: float | None = None,
 ) -> dict[int, str]:
     """Places of rows that would bring the test set into training, each with the reason.
 
@@ -89,17 +91,19 @@ def find_frozen(
         rows: later rows, such as feedback; raw or prepared.
         manifest: of the prepared folder. As a path, the folder's test file must be unchanged, and
             near-duplicates of its prompts are found too; a mapping knows only the hashes.
+        near_duplicate: similarity from which prompts count as the same, where it is less than the folder's.
 
     Raises:
         GateError: a file of the folder was changed or removed.
-        DataError: no such manifest.
+        DataError: no such manifest, or a similarity that makes no sense.
     """
     found = dict(manifest) if isinstance(manifest, Mapping) else check_files(Path(manifest))
     problems = _by_hashes(rows, found["frozen"])
-    if not isinstance(manifest, Mapping):
-        test = Path(manifest).parent / found["splits"]["test"]["file"]
-        problems |= _by_likeness(rows, test, problems)
-    return problems
+    if isinstance(manifest, Mapping):
+        return problems
+    test = Path(manifest).parent / found["splits"]["test"]["file"]
+    own = found["settings"]["near_duplicate"]
+    return _by_likeness(rows, test, own if near_duplicate is None else min(own, near_duplicate)) | problems
 
 
 def refuse_frozen(rows: Iterable[Mapping[str, Any]], manifest: Path | str | Mapping[str, Any]) -> None:
@@ -140,18 +144,18 @@ def _by_hashes(rows: Sequence[Mapping[str, Any]], frozen: Mapping[str, Any]) -> 
     return problems
 
 
-def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, known: Mapping[int, str]) -> dict[int, str]:
+def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, threshold: float) -> dict[int, str]:
     frozen = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines() if line]
     texts = [conversation_text(row) for row in frozen]
     texts += [Pseudonyms([row]).text(conversation_text(row)) for row in rows]
-    problems = {}
-    for first, second, similarity in near_pairs(texts):
-        place = second - len(frozen)
-        if first < len(frozen) <= second and place not in known:
-            problems[place] = (
-                f"a near-duplicate of {frozen[first].get('id', 'a row')} ({similarity:.0%} the same)"
-            )
-    return problems
+    problems: dict[int, str] = {}
+    for first, second, similarity in near_pairs(texts, threshold):  # pairs with the test set come first
+        if first < len(frozen) <= second:
+            name = frozen[first].get("id", "a row")
+            problems[second] = f"a near-duplicate of {name} ({similarity:.0%} the same)"
+        elif similarity == 1.0 and first in problems:  # copies of a text make pairs with its first place alone
+            problems[second] = problems[first]
+    return {place - len(frozen): why for place, why in problems.items()}
 
 
 def _read(manifest: Path) -> dict[str, Any]:

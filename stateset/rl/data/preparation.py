@@ -85,11 +85,11 @@ class Prepared:
     counts: dict[str, int]
 
 
-def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dict[str, Any]], list[Rejected]]:
+def check_rows(rows: Iterable[Row], settings: Settings) -> tuple[list[dict[str, Any]], list[Rejected]]:
     """Rows that can be used, each with an id, and the others with the reason why not.
 
     Raises:
-        GateError: the folder of the manifest `frozen` was changed.
+        GateError: the folder of the manifest `settings.frozen` was changed.
         DataError: there is no such manifest.
     """
     good: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def check_rows(rows: Iterable[Row], frozen: str | None = None) -> tuple[list[dic
         except DataError as error:
             reason = str(error).removeprefix(f"{row.where}: ")
             rejected.append(rejected_at(row.where, Pseudonyms().text(reason)))  # it may name odd columns
-    held = find_frozen(good, frozen) if frozen else {}
+    held = find_frozen(good, settings.frozen, settings.near_duplicate) if settings.frozen else {}
     rejected += [
         rejected_at(places[good[place]["id"]], f"of the frozen test set: {why}")
         for place, why in held.items()
@@ -154,7 +154,7 @@ def prepare_rows(rows: Iterable[Row], settings: Settings) -> Prepared:
         GateError: the rows have a `split` of their own, and it leaks; or a frozen folder was changed.
         MissingExtraError: an optional package is not installed.
     """
-    checked, rejected = check_rows(rows, settings.frozen)
+    checked, rejected = check_rows(rows, settings)
     if not checked:
         first = f" The first: {rejected[0]}" if rejected else ""
         raise DataError(f"none of {len(rejected)} rows can be used.{first}")
@@ -254,12 +254,10 @@ def _without_duplicates(
     """
     instead: dict[int, tuple[int, float]] = {}
     for first, second, similarity in sorted(pairs, key=lambda pair: (pair.second, pair.first)):
-        if second in instead or _same_thread(rows[first], rows[second]):
-            continue
-        if first not in instead:
+        if first in instead and similarity == 1.0:  # the text of a row that was left out
+            first, similarity = instead[first]
+        if second not in instead and first not in instead and not _same_thread(rows[first], rows[second]):
             instead[second] = (first, similarity)
-        elif similarity == 1.0:  # the text of a row that was left out: left out for the same one
-            instead[second] = instead[first]
     duplicates = [
         Duplicate(rows[place]["id"], rows[other]["id"], similarity)
         for place, (other, similarity) in sorted(instead.items())
