@@ -68,12 +68,20 @@ TABLE = {
     "empty prompt": ((*GENERATE, " "), "the prompt is empty"),
     "no answers asked": ((*GENERATE, "hi", "-n", "0"), "-n"),
     "alias of nobody": (("generate", "grpo_trained", "hi"), "no model is called 'grpo_trained'"),
-    "no folder for the answers": ((*EVALUATE, "--out", "no/a.jsonl"), "there is no folder no; make it first"),
+    "no folder for the answers": (
+        (*EVALUATE, "--out", "no/a.jsonl"),
+        "cannot be no/a.jsonl: name a file in a folder",
+    ),
     "plan without rows": (("plan", "model=smollm2-135m"), "there is no `dataset`"),
     "show nothing": (("runs", "show"), "`runs show` needs a run"),
     "show a file": (("runs", "show", "project.yaml"), "project.yaml holds no run"),
     "resume a file": (("train", "--resume", "project.yaml"), "project.yaml holds no run"),
-    "answers into a folder": ((*EVALUATE, "--out", "."), "--out . is a folder: name a file"),
+    "answers into a folder": ((*EVALUATE, "--out", "."), "the answers cannot be .: name a file"),
+    "answers over the rows": ((*EVALUATE, "--out", "./tickets.jsonl"), "this command reads it; name another"),
+    "rejected rows over the rows": (
+        ("data", "import", "jsonl", "a.rejected.jsonl", "-o", "a.jsonl"),
+        "this command reads it; name another",
+    ),
     "prompt in another encoding": ((*GENERATE, "caf\udce9"), "the prompt is not valid UTF-8"),
     "long text for an unknown key": (("plan", f"objectve={LONG}"), "did you mean `objective`?"),
     "long text": (("plan", f"objective={LONG}"), "there is no `dataset`"),
@@ -84,6 +92,7 @@ TABLE = {
 @pytest.mark.parametrize("name", TABLE)
 def test_bad_input_is_one_message_and_an_exit_code(name: str, shop: Path, tiny_llama: Path, capsys) -> None:
     (shop / "empty.jsonl").write_text("\n")
+    (shop / "a.rejected.jsonl").write_text("")
     (shop / "corrupt.jsonl").write_text('{"prompt": "fine"}\n{"prompt": "cut of\n')
     arguments, message = TABLE[name]
     if arguments[:2] == RUN and not any(word.startswith("model=") for word in arguments):

@@ -12,6 +12,8 @@ from conftest import write_model
 from test_cli import call
 
 from stateset.rl import RewardFunction, filter_by_difficulty, load_model
+from stateset.rl.data.preparation import Settings
+from stateset.rl.data.prepare_folder import prepare_folder
 from stateset.rl.errors import ConfigError, DataError
 from stateset.rl.evaluation.difficulty import Measured, measure_difficulty
 from stateset.rl.types import Task
@@ -113,3 +115,33 @@ def test_the_command_keeps_what_teaches_and_loses_nothing(
     assert everything.code == 0
     assert len(Path("all.jsonl").read_text().splitlines()) == len(TASKS)
     assert call(capsys, *arguments, "-o", "nowhere/out.jsonl").code == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "out", "said"),
+    [
+        ("prepared/train.jsonl", "prepared/train.jsonl", "this command reads it"),
+        ("rows.jsonl", "../{here}/rows.jsonl", "this command reads it"),
+        ("rows.dropped.jsonl", "rows.jsonl", "the rows that are left out cannot be rows.dropped.jsonl"),
+        ("rows.jsonl", "prepared/train.jsonl", "prepared/manifest.json would no longer hold"),
+    ],
+)
+def test_neither_its_own_rows_nor_prepared_ones_are_overwritten(
+    rows: str,
+    out: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "".join(json.dumps({"id": task.id, "prompt": task.prompt}) + "\n" for task in TASKS)
+    for name in ("rows.jsonl", "rows.dropped.jsonl"):
+        Path(name).write_text(text)
+    prepare_folder(["support_tickets"], Path("prepared"), Settings(by="template"))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.jsonl")}
+    arguments = ("data", "difficulty", rows, "--model", "m", "--reward", "judges:Kind", "-o")
+    done = call(capsys, *arguments, out.format(here=tmp_path.name))
+    assert done.code == 2
+    assert said in done.err
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.jsonl")} == before

@@ -9,6 +9,7 @@ import typer
 
 from stateset.rl.cli import show
 from stateset.rl.cli.generate import AsJson, MaxNewTokens
+from stateset.rl.cli.outputs import check_output
 from stateset.rl.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ def _judged(folder: Path, criteria: Path | None, out: Path | None) -> Verdict:
     from stateset.rl.evaluation.verdict import judge
     from stateset.rl.manifest import write_text_atomic
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigError(f"the evidence cannot be {out}: name a file in a folder that is there")
+    if out is not None:
+        check_output(out, "the evidence", [_record_file(folder), *([criteria] if criteria else [])])
     limits = load_criteria(criteria) if criteria is not None else Limits()
     record = _record(folder)
     changed = changed_files(record.files)
@@ -135,11 +136,16 @@ def _judged(folder: Path, criteria: Path | None, out: Path | None) -> Verdict:
 
 
 def _record(folder: Path) -> Record:
-    from stateset.rl.evaluation.improvement import RECORD
     from stateset.rl.evaluation.record import read_record
 
-    file = folder / RECORD if folder.is_dir() else folder
+    file = _record_file(folder)
     return read_record(_text(file), str(file))
+
+
+def _record_file(folder: Path) -> Path:
+    from stateset.rl.evaluation.improvement import RECORD
+
+    return folder / RECORD if folder.is_dir() else folder
 
 
 def _replayed(file: Path) -> Verdict:

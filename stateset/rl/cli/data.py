@@ -9,6 +9,7 @@ import typer
 
 from stateset.rl.cli import show
 from stateset.rl.cli.difficulty import difficulty
+from stateset.rl.cli.outputs import check_output
 from stateset.rl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,12 +45,10 @@ def import_(
     from stateset.rl.data.importers.mapping import read_mapping
     from stateset.rl.data.rejected import write_jsonl, write_rejected
 
-    if out.is_dir() or not out.parent.is_dir():
-        raise ConfigError(f"the rows cannot be {out}: name a file in a folder that is there")
-    if out.resolve() in [Path(file).resolve() for file in files]:
-        raise ConfigError(f"{out} is the export itself: name another file for the rows")
-    found, used = import_files(kind, files, read_mapping(mapping) if mapping else None)
     rejected = out.with_suffix(".rejected.jsonl")
+    check_output(out, "the rows", files)
+    check_output(rejected, "the rejected rows", files)
+    found, used = import_files(kind, files, read_mapping(mapping) if mapping else None)
     write_rejected(rejected, found.rejected)
     if used is not None:
         _save_mapping(used, out.with_suffix(".mapping.yaml"), files, guessed=mapping is None)

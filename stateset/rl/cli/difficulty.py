@@ -10,7 +10,7 @@ import typer
 
 from stateset.rl.cli import show
 from stateset.rl.cli.generate import MaxNewTokens
-from stateset.rl.errors import ConfigError
+from stateset.rl.cli.outputs import check_output
 
 
 def difficulty(
@@ -31,9 +31,9 @@ def difficulty(
     from stateset.rl.quickstart import load_model
     from stateset.rl.rewards.resolve import resolve_reward
 
-    if out.is_dir() or not out.parent.is_dir():
-        raise ConfigError(f"the rows cannot be {out}: name a file in a folder that is there")
     dropped = out.with_suffix(".dropped.jsonl")
+    check_output(out, "the rows", [rows])
+    check_output(dropped, "the rows that are left out", [rows])
     function, file = resolve_reward(reward, Path.cwd())
     tasks = load_tasks(rows)
     show.note(f"reward  {reward} ({file})\n{len(tasks)} rows x {samples} samples ...")

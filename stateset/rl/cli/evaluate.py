@@ -9,7 +9,8 @@ import typer
 
 from stateset.rl.cli import show
 from stateset.rl.cli.generate import AsJson, MaxNewTokens, ModelName, prompt_room
-from stateset.rl.errors import ConfigError, GateError
+from stateset.rl.cli.outputs import check_output
+from stateset.rl.errors import GateError
 
 if TYPE_CHECKING:
     from stateset.rl.evaluation.evaluate import Evaluation
@@ -33,7 +34,7 @@ def evaluate(
 
     tasks = load_tasks(data)
     if out is not None:
-        _refuse_unwritable(out)
+        check_output(out, "the answers", [data])
     function, file = resolve_reward(reward, Path.cwd())
     show.note(f"reward  {reward} ({file})")
     found = _evaluate(model, tasks, function, max_new_tokens)
@@ -49,14 +50,6 @@ def evaluate(
             f"mean reward {show.number(found.reward)} is below --min-reward {min_reward}: "
             "read the answers (--out FILE.jsonl) before you train longer or change the gate"
         )
-
-
-def _refuse_unwritable(out: Path) -> None:
-    """Before all the work, not after it."""
-    if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder: name a file, for example {out / 'answers.jsonl'}")
 
 
 def _evaluate(model: str, tasks: list[Task], function: Any, max_new_tokens: int) -> Evaluation:

@@ -153,7 +153,7 @@ def _by_likeness(rows: Sequence[Mapping[str, Any]], test: Path, threshold: float
         if first < len(frozen) <= second:
             name = frozen[first].get("id", "a row")
             problems[second] = f"a near-duplicate of {name} ({similarity:.0%} the same)"
-        elif similarity == 1.0 and first in problems:  # copies of a text make pairs with its first place alone
+        elif similarity == 1.0 and first in problems:  # copies make a pair with the first alone
             problems[second] = problems[first]
     return {place - len(frozen): why for place, why in problems.items()}
 
