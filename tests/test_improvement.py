@@ -357,6 +357,8 @@ def test_from_two_models_to_the_gate_on_the_command_line(
     ]  # fmt: skip
     assert record.training_rows == 2
 
+    over = call(capsys, "gate", "found", "--out", "found/evaluation.json")
+    assert (over.code, "this command reads it" in over.err) == (2, True)
     closed = call(capsys, "gate", "found", "--out", "evidence.json")
     assert closed.code == 3
     assert "fewer than min_rows 100" in closed.err
@@ -481,11 +483,18 @@ def test_without_held_out_rows_it_says_what_to_do(project: Path) -> None:
         ("We wrote to ann@bell.example and call 415-555-0132.", []),
         ("We call (415) 555-0132 about order 4155550199.", []),
         ("We sent it to bob@roe.example.", ["bob@roe.example"]),
+        ("Call 415\u2011555\u20110199.", ["415\u2011555\u20110199"]),
+        ("Call 415\u2011555\u20110132, it is 221B Baker Street, London NW1 6XE.", []),
+        ("We sent it to bob\uff20roe.example.", ["bob\uff20roe.example"]),
         ("Please call +44 20 7946 0018.", ["+44 20 7946 0018"]),
         ("Your IBAN DE89370400440532013000 is known.", ["DE89370400440532013000"]),
     ],
 )
 def test_personal_data_counts_only_where_the_ticket_does_not_hold_it(answer: str, foreign: list[str]) -> None:
-    task = Task(id="x", prompt="I am ann@bell.example", context={"facts": {"phone": "415 555 0132"}})
+    task = Task(
+        id="x",
+        prompt="I am ann@bell.example",
+        context={"facts": {"phone": "415\u00a0555 0132", "at": "221B Baker Street,\nLondon NW1 6XE"}},
+    )
     assert foreign_personal_data(task, answer) == foreign
     assert answer_values(task, answer)["pii"] == float(bool(foreign))

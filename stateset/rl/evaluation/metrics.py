@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from stateset.rl.data.pii.folding import fold
 from stateset.rl.data.pii.patterns import find as find_personal_data
 from stateset.rl.errors import (
     ConfigError,
@@ -196,13 +197,21 @@ def answer_values(task: Task, answer: str) -> dict[str, float]:
 
 def foreign_personal_data(task: Task, answer: str) -> list[str]:
     """What the patterns of `data prepare` find in an answer and the task does not hold, prompt or context."""
-    known = _letters(f"{task.prompt} {task.context}")
-    found = (answer[one.start : one.end] for one in sorted(find_personal_data(answer)))
-    return [item for item in found if _letters(item) not in known]
+    known = _letters(_said((task.prompt, task.context)))
+    folded = fold(answer)
+    spans = (folded.span(one.start, one.end) for one in sorted(find_personal_data(folded.text)))
+    return [answer[start:end] for start, end in spans if _letters(answer[start:end]) not in known]
+
+
+def _said(value: Any) -> str:
+    """All that a value holds, as one text."""
+    if isinstance(value, Mapping):
+        return _said([*value, *value.values()])
+    return "\n".join(map(_said, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"\W", "", text).casefold()
+    return re.sub(r"[\W_]", "", fold(text).text).casefold()
 
 
 def _messages(task: Task) -> list[Mapping[str, str]]:
