@@ -46,6 +46,14 @@ KEEP = [
     "DE89370400440532013001 has wrong check digits",
     "4111 1111 1111 1112 is no card",
     "5 stars, 100 %",
+    "10 - 20 days, 2025 - 2026, 05 - 01 - 2026, 2026 - 01 - 05, 05.01. 2026",
+    "valid 05/2025 - 06/2026, closed 01.05.-15.05.2026",
+    "100 - 200 - 300 mm, 100 - 2000, $100 - $200, 1.299,00 - 1.499,00 EUR",
+    "part 555 - 123 - 4567 - 8901, SKU 884 - 12 - 0093, order DE12 3456",
+    "tracking 9400  1000  0000  0000  0000  00, 9400 - 1000 - 0000 - 0000 - 0000 - 00",
+    "sizes:\n- 415\n- 555\n- 1200",
+    "2016\n2017\n2018\n2019",
+    "2 @ amazon.com, I found it @ amazon.com, meet @ 5 pm, 10 x 20 @ 5.99",
     "password: please reset it, or password: not working",
     'Click "Forgot password" and then "Send", my password\'s wrong and I can\'t log in',
 ]
@@ -90,6 +98,15 @@ def test_what_is_no_personal_data_stays(text: str) -> None:
         ("4111\u00a01111\u00a01111\u00a01111 paid", "<CARD_1> paid"),
         ("4111\u20111111\u20111111\u20111111 paid", "<CARD_1> paid"),
         ("DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000.", "<IBAN_1>."),
+        ("(555) 123 - 4567", "<PHONE_1>"),
+        ("555 - 123 - 4567, 415 555 - 0132", "<PHONE_1>, <PHONE_2>"),
+        ("+1 (415) - 555 - 0132", "<PHONE_1>"),
+        ("4111  1111  1111  1111 and 4111\t1111\t1111\t1111", "<CARD_1> and <CARD_1>"),
+        ("4111 1111\n1111 1111, 4111 - 1111 - 1111 - 1111", "<CARD_1>, <CARD_1>"),
+        ("4111/1111/1111/1111, 3782  822463  10005", "<CARD_1>, <CARD_2>"),
+        ("123 - 45 - 6789", "<SSN_1>"),
+        ("maria.lopez @ gmail.com, maria @ gmail.com", "<EMAIL_1>, <EMAIL_2>"),
+        ("DE89  3704  0044  0532  0130  00, DE89-3704-0044-0532-0130-00", "<IBAN_1>, <IBAN_1>"),
         ("jane\u200bdoe@example.com, \uff14\uff11\uff15-555-2671", "<EMAIL_1>, <PHONE_1>"),
         ("Please call the customer: (415) 555-2671", "Please call the customer: <PHONE_1>"),
         ("Contact for this order: 415-555-2671", "Contact for this order: <PHONE_1>"),
@@ -132,6 +149,24 @@ def test_names_of_the_export_are_replaced_in_every_form() -> None:
         ("Anna M\u00fcller", "Frau Mueller, Muller", "Frau <NAME_1>, <NAME_1>"),
         ("\u738b\u5c0f\u660e", "\u6211\u662f\u738b\u5c0f\u660e\uff0c", "\u6211\u662f<NAME_1>\uff0c"),
         ("Jean-Luc Picard", "Jean Luc Picard, Jean", "<NAME_1>, <NAME_1>"),
+        ("Ivy Hope", "I hope so. I Hope. I. Hope, I. HOPE", "I hope so. I Hope. <NAME_1>, <NAME_1>"),
+        ("Anna Long", "It took a long time", "It took a long time"),
+        ("Jon Hope", "I am J Hope, j hope", "I am <NAME_1>, j hope"),
+        ("Anna Lopez", "A Lopez, alopez", "<NAME_1>, <NAME_1>"),
+        ("Will Grant", "We will grant it. Will Grant", "We will grant it. <NAME_1>"),
+        ("Tom Hanks", "thanks, T. Hanks", "thanks, <NAME_1>"),
+        ("Can Yilmaz", "I can see it, Can, and you?", "I can see it, <NAME_1>, and you?"),
+        ("Hans und Maria Huber", "Hans und ich", "<NAME_1> und ich"),
+        ("Anna - Support", "Best, Anna of our support", "Best, <NAME_1> of our support"),
+        ("Lisa from Support", "Lisa is from Bonn", "<NAME_1> is from Bonn"),
+        ("Anna | Acme Support Team", "Anna of Acme, our team", "<NAME_1> of Acme, our team"),
+        ("Support - Anna", "Anna told me", "<NAME_1> told me"),
+        ("Anna @ Acme", "Anna at Acme", "<NAME_1> at Acme"),
+        ("Tom Service Desk", "Best, Tom", "Best, <NAME_1>"),
+        ("Anna Admin", "hi anna, who is admin?", "hi <NAME_1>, who is admin?"),
+        ("Peter Shop", "Regards\nPeter\nyour shop", "Regards\n<NAME_1>\nyour shop"),
+        ("Acme Support", "I asked Acme. Best, Acme Support", "I asked Acme. Best, Acme Support"),
+        ("Billing Support", "Best, Billing", "Best, Billing"),
         ("Dr. Jane Doe (VIP)", "Dr Jane Doe, jane_doe_vip", "Dr <NAME_1>, <NAME_1>_vip"),
     ],
 )
@@ -164,6 +199,24 @@ def test_columns_of_names_mails_and_phones_are_replaced_whole_and_known_in_the_t
         "agent": "Support Team",
         "orders": 4155552671,
         "sizes": {42: "left over"},
+    }
+    assert pseudonymise_rows([done]) == ([done], Counter())
+
+
+def test_every_text_of_a_row_is_read_keys_and_status_too() -> None:
+    row = {
+        "prompt": "hello",
+        "status": "waiting for m@x.example",
+        "difficulty": "easy",
+        "notes": {"m@x.example": "called", "M@X.example": "again", "221B Baker Street": "home", "content": 1},
+        "people": [{"name": "Content Team"}],
+    }
+    (done,), _ = pseudonymise_rows([row])
+    assert done == {
+        "prompt": "hello",
+        "status": "waiting for <EMAIL_1>",
+        "difficulty": "easy",
+        "notes": {"<EMAIL_1>": "called", "<EMAIL_1> 1": "again", "<ADDRESS_1>": "home", "content": 1},
     }
     assert pseudonymise_rows([done]) == ([done], Counter())
 
@@ -239,6 +292,9 @@ def test_finds_lie_in_the_text_and_never_overlap(text: str) -> None:
 def test_a_long_text_takes_no_time() -> None:
     hostile = "1 " * 20_000 + "a" * 20_000 + "@" * 2_000 + "0-" * 20_000 + "A " * 10_000 + "https://" * 2_000
     assert Pseudonyms().text(hostile)
+    lines = ("1 " * 50_000, "4111 - " * 14_000, "415-555-0132 " * 8_000, "a." * 20_000, "a_" * 20_000)
+    for line in lines:
+        assert isinstance(Pseudonyms().finds(line), bool)
 
 
 def test_density_is_the_share_of_placeholders() -> None:

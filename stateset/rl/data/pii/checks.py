@@ -6,9 +6,10 @@ import ipaddress
 import re
 
 _CARD_PREFIX = re.compile(r"4|5[0-9]|2[2-7]|3[0-9]|6[0-9]")
-_DATE = re.compile(
-    r"\s*(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}\b|\d{1,2}([-./ ])\d{1,2}\1(?:19|20)\d\d\b|"
-    r"\d{1,2}([-./])\d{1,2}\2\d\d\b(?!\2))"
+_DATE = re.compile(  # also of a range: "05/2025 - 06/2025", "01.05. - 15.05.2026"
+    r"\s*(?:(?:19|20)\d\d ?[-./ ] ?\d{1,2} ?[-./ ] ?\d{1,2}\b|"
+    r"\d{1,2}( ?[-./] ?| )\d{1,2}\1(?:19|20)\d\d\b|\d{1,2}([-./])\d{1,2}\2\d\d\b(?!\2)|"
+    r"\d{1,2}[-./](?:19|20)\d\d\b(?! ?\d)|\d{1,2}\.\d{1,2}\.(?!\d))"
 )
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
 
@@ -29,7 +30,7 @@ def is_card(text: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Country, check digits and an account whose remainder modulo 97 is 1 (ISO 13616)."""
-    plain = re.sub(r"[\s-]", "", text).upper()
+    plain = re.sub(r"[\W_]", "", text).upper()
     if not _IBAN.fullmatch(plain):
         return False
     turned = plain[4:] + plain[:4]

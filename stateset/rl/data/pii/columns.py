@@ -79,6 +79,8 @@ def personal_kind(column: str, value: Any, *, person: bool) -> str | None:
     """The kind of personal data that a column holds; None where its name or its value says otherwise."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or is_missing(value):
         return None
+    if PLACEHOLDER.search(str(column)):
+        return None
     name, text = _plain(column), text_of(value)
     kind = next((kind for kind, names in _COLUMNS.items() if names.fullmatch(name)), None)
     if kind is None and (

@@ -56,13 +56,20 @@ _STREET = (
 _ZIP = r"(?:[A-Z]{2}\s+\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2})\b"  # US with state, UK
 _TOWN = rf"(?:,?\s+(?:[A-Z][\w'.-]+\s?){{1,3}},?\s+{_ZIP})"
 _UNIT = r"(?:,?\s(?i:apt|apartment|suite|ste|unit|flat|floor|fl)\.?\s?#?\w{1,6})"
-_PLUS = r"(?:\+|(?<!\w)\(?00)[1-9]\d{0,2}(?:[\s./()-]{0,3}\d){6,13}(?!\d)"
-_NORTH_AMERICA = r"(?<![\w.-])(?:\+?1[\s.-]?)?(?:\(\d{3}\)\s?|\d{3}[\s.-])\d{3}[\s.-]\d{4}(?!\d|[.-]\d)"
+_GAP = r"(?:[\s./()-]{0,3}|\)\s-\s)"  # between two digits of a telephone number
+_PLUS = rf"(?:\+|(?<!\w)\(?00)[1-9]\d{{0,2}}(?:{_GAP}\d){{6,13}}(?!\d)"
+_APART = r"(?:[\s.-]| ?- ?|  )"
+_NORTH_AMERICA = (  # with spaces around hyphens only where no code begins with 0 or 1: that is no range
+    r"(?<![\w.-])(?:\+?1[\s.-]?)?(?:\d{3}[\s.-]\d{3}[\s.-]\d{4}|"
+    rf"\(\d{{3}}\)[\s.-]{{0,3}}\d{{3}}{_APART}\d{{4}}|(?<!\d - )(?:[2-9]\d{{2}}{_APART}){{2}}\d{{4}}|"
+    r"(?<!\d - )[2-9]\d{2}(?P<gap> - |  )\d{3}(?P=gap)\d{4})(?!\d|[.-]\d| - \d)"
+)
 _NATIONAL = r"(?<![\w.+#-])\(?0\d{1,5}\)?(?:[\s./-]{0,3}\d){5,10}(?![\d.,]*\d)"
 _BARE = r"(?<![\w.,#/-])(?:1?[2-9]\d{2}[2-9]\d{6}|3[2-9]\d{8})(?![\w-]|[.,]\d)"  # North America, Italy
 _THREES = (
     r"(?<![\w.,#$€£/-])[4-9]\d{2}([ -])\d{3}\1\d{3}(?![\w-]|[.,]\d|\s?(?:[€$£]|eur|usd|zł))"  # Poland, Spain
 )
+_BETWEEN_FOURS = r"(?:\s{1,3}| {0,2}[-/._] {0,2})"  # of cards and IBANs, as people and tables write them
 _EXTENSION = r"(?:\s?(?:x|ext\.?|extension|#)\s?\d{1,6})?"
 _CALL = (
     r"(?:phone|telephone|tel|mobile|cell|cellphone|fax|whatsapp|call(?:ing)?(?: me| us)?|text me|sms|"
@@ -78,6 +85,10 @@ _NO_SECRET = (  # what people write behind "password:" that is none
     r"lost|login|log|link|e?mails?|wrong|incorrect|invalid|expired?|error|problem|issues?|help|work(?:s|ing)?|see|"
     r"required|missing|field|page|or|and)"
 )
+_MAIL_DOMAIN = (
+    r"(?:(?:gmail|googlemail|yahoo|ymail|hotmail|outlook|icloud|aol|gmx|proton(?:mail)?|t-online)"
+    r"\.[a-z]{2,3}(?:\.[a-z]{2})?|web\.de)"
+)
 _ENDS = r"[^\s<>\"'.,;:!?)\]]"  # of a link: no full stop behind it
 _IPV6 = r"[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?:%\w+)?"
 _OBFUSCATED = re.compile(r"\(at\)|\[at\]|\{at\}|\bdot\b", re.I)
@@ -92,7 +103,7 @@ def _cased(kind: str, expression: str, check: Callable[[str], bool] = bool) -> P
 
 
 PATTERNS = (
-    _pattern("URL", r"\b[a-z][a-z0-9+.-]*://[^\s/<>\"'@:]+:[^\s/<>\"'@]+@[^\s<>\"']+"),
+    _pattern("URL", r"\b[a-z][a-z0-9+.-]{0,30}://[^\s/<>\"'@:]+:[^\s/<>\"'@]+@[^\s<>\"']+"),
     _pattern("URL", rf"\b(?:https?://|www\.)[^\s<>\"']*?[?&#;/]{_TOKEN_NAMES}[=/][^\s<>\"']*{_ENDS}"),
     _pattern(  # a long random part is a key, whatever its name
         "URL",
@@ -109,20 +120,38 @@ PATTERNS = (
         r"(?:\s?(?:\(dot\)|\[dot\]|\{dot\}|\sdot\s|(?<=\w)\.(?=\w))\s?[a-z][\w-]*)+",
         lambda text: bool(_OBFUSCATED.search(text)),
     ),
+    _pattern(  # "2 lamps @ shop.example" is none: it takes a compound before the sign, or a mail domain
+        "EMAIL",
+        r"(?<![\w.+-])(?=[\w.+-]{0,63}[a-z])(?=\w)(?:(?=[^\W_]{1,63}[.+_-]\w)[\w.+-]{1,64}(?<=\w)\s?@\s?"
+        rf"(?:[\w-]{{1,63}}\.){{1,4}}[a-z]{{2,63}}|[\w.+-]{{1,64}}(?<=\w)\s?@\s?{_MAIL_DOMAIN})(?![\w@-])",
+    ),
+    _pattern(
+        "IBAN",
+        rf"(?<![a-z0-9])[a-z]{{2}}\d{{2}}(?:{_BETWEEN_FOURS}[a-z0-9]{{4}}){{2,7}}"
+        rf"(?:{_BETWEEN_FOURS}[a-z0-9]{{1,3}})?(?![a-z0-9])",
+        is_iban,
+    ),
     _pattern("IBAN", r"(?<![a-z0-9])[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30}(?![a-z0-9])", is_iban),
     _pattern("CARD", r"(?<![\w.])\d(?:[ .-]?\d){12,18}(?!\w)", is_card),
+    _pattern(
+        "CARD",
+        rf"(?<![\w.])\d{{4}}{_BETWEEN_FOURS}(?:\d{{6}}{_BETWEEN_FOURS}\d{{4,5}}|"
+        rf"\d{{4}}{_BETWEEN_FOURS}\d{{4}}(?:{_BETWEEN_FOURS}\d{{1,4}}){{1,2}})(?!\w)",
+        is_card,
+    ),
     _pattern("IP", r"(?<![\w.:])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)", is_ip),
     _pattern("IP", rf"(?<![\w:.])(?=[a-f:]*\d)(?=[0-9a-f]|::[0-9a-f]){_IPV6}(?![\w:])", is_ip),
-    _pattern("SSN", r"(?<![\w-])\d{3}([ -])\d{2}\1\d{4}(?![\w-])", is_ssn),
+    _pattern("SSN", r"(?<![\w-])\d{3}( | ?- ?)\d{2}\1\d{4}(?![\w-])", is_ssn),
     _pattern(
         "SSN",
-        r"(?:\bssn|social security(?: (?:number|no\.?))?)(?: is)?\W{0,3}(?P<it>\d{3}[ -]?\d{2}[ -]?\d{4})\b",
+        r"(?:\bssn|social security(?: (?:number|no\.?))?)(?: is)?\W{0,3}"
+        r"(?P<it>\d{3}[\s.-]{0,3}\d{2}[\s.-]{0,3}\d{4})\b",
     ),
     _pattern("PHONE", _PLUS + _EXTENSION, is_phone),
     _pattern("PHONE", _NORTH_AMERICA + _EXTENSION, is_phone),
     _pattern(
         "PHONE",
-        rf"\b{_CALL}\W{{0,3}}(?P<it>[+(]?\d(?:[\s./()-]{{0,3}}\d){{5,14}}{_EXTENSION})(?!\d)",
+        rf"\b{_CALL}\W{{0,3}}(?P<it>[+(]?\d(?:{_GAP}\d){{5,14}}{_EXTENSION})(?!\d)",
         is_called_phone,
     ),
     _pattern("PHONE", _NATIONAL + _EXTENSION, is_phone),
@@ -177,15 +206,13 @@ def find(text: str) -> Iterator[Found]:
     Yields:
         Finds that do not overlap, in the order of certainty, not of place.
     """
-    taken: list[Found] = []
+    taken = bytearray(len(text))
     for pattern in PATTERNS:
         for match in pattern.expression.finditer(text):
             group = "it" if "it" in pattern.expression.groupindex else 0
             found = _accepted(pattern, text, match.start(group), match.end(group))
-            if found is not None and not any(
-                one.start < found.end and found.start < one.end for one in taken
-            ):
-                taken.append(found)
+            if found is not None and not any(taken[found.start : found.end]):
+                taken[found.start : found.end] = b"\1" * (found.end - found.start)
                 yield found
 
 

@@ -22,9 +22,10 @@ from stateset.rl.data.pii.patterns import PLACEHOLDER, Found, find
 Detector = Callable[[str], Iterable[Found]]
 _IDENTIFIERS = ("customer", "thread")
 _HASHED = re.compile(r"(?:customer|thread)-[0-9a-f]{12}")
-_UNTOUCHED = ("id", "time", "difficulty", "split", "status", "people")
+_UNTOUCHED = ("id", "time", "split", "people")
+_FIELD = re.compile(r"[a-z0-9_]+")  # a key that is no text
 _NOTHING = re.compile(r"(?!)")
-_ANY_GAP = r"[\s./()-]{0,3}"
+_ANY_GAP = r"[\s./()_-]{0,4}"
 _LEAST_KNOWN = 4  # characters of a value that is looked for in texts
 
 
@@ -71,8 +72,16 @@ class Pseudonyms:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return self.columns(value, person=is_person(value))
+            return self._keyed(self.columns(value, person=is_person(value)))
         return [self._value(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def _keyed(self, mapping: Mapping[str, Any]) -> dict[str, Any]:
+        """Placeholders in keys, too; two spellings of one address stay two keys."""
+        done: dict[str, Any] = {}
+        for name, value in mapping.items():
+            clean = self.text(name) if isinstance(name, str) and not _FIELD.fullmatch(name) else name
+            done[f"{clean} {len(done)}" if clean in done else clean] = value
+        return done
 
     def _whole(self, kind: str, value: str) -> str:
         """The placeholder of the person or number of which this is a form."""
@@ -103,11 +112,12 @@ class Pseudonyms:
 
     def _finds(self, text: str) -> list[tuple[Found, str]]:
         """Finds that do not overlap: addresses and numbers, then names, then other detectors."""
-        taken: list[tuple[Found, str]] = []
+        finds, taken = [], bytearray(len(text))
         for found, key in self._every(text):
-            if not any(one.start < found.end and found.start < one.end for one, _ in taken):
-                taken.append((found, key))
-        return taken
+            if not any(taken[found.start : found.end]):
+                taken[found.start : found.end] = b"\1" * (found.end - found.start)
+                finds.append((found, key))
+        return finds
 
     def _every(self, text: str) -> Iterator[tuple[Found, str]]:
         folded = fold(text)
@@ -191,7 +201,8 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for item in value.values():
+        for name, item in value.items():
+            yield from _texts(name)
             yield from _texts(item)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -208,7 +219,7 @@ def _expression(kind: str, value: str) -> re.Pattern[str]:
         return re.compile(rf"(?<!\d)[(+]?{_ANY_GAP.join(digits)}(?!\d)")
     if len(plain) < _LEAST_KNOWN:
         return _NOTHING
-    words = r"\s+".join(map(re.escape, plain.split()))
+    words = r"\s+".join(map(re.escape, plain.split())).replace("@", r"\s?@\s?")
     return re.compile(rf"(?<!\w)(?i:{words})(?!\w)")
 
 
@@ -217,4 +228,6 @@ def _normal(kind: str, value: str) -> str:
     value = fold(value).text
     if kind in ("PHONE", "CARD", "SSN"):
         return digits_of(value)
-    return re.sub(r"\s+", "" if kind in ("IBAN", "EMAIL") else " ", value).casefold()
+    if kind == "IBAN":
+        return re.sub(r"[\W_]", "", value).casefold()
+    return re.sub(r"\s+", "" if kind == "EMAIL" else " ", value).casefold()
