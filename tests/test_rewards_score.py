@@ -19,9 +19,10 @@ from fixtures_rewards.build import group
 from stateset.rl.errors import ConfigError, RewardError
 from stateset.rl.rewards import process
 from stateset.rl.rewards.call import RewardCall
+from stateset.rl.rewards.combine import WeightedReward
 from stateset.rl.rewards.process import WorkerLostError, WorkerProcess, pack
 from stateset.rl.rewards.score import RewardScorer
-from stateset.rl.rewards.worker import Reply, numbered
+from stateset.rl.rewards.worker import Reply, UnitRunner, numbered
 from stateset.rl.types import Score
 
 LIMIT = 1.0
@@ -313,6 +314,32 @@ def test_an_async_reward_that_blocks_loses_only_its_sample(monkeypatch):
     with RewardScorer(rewards.slow_answers, timeout_seconds=LIMIT) as scorer:
         [scored] = scorer.score([group("ok", "block", "good")])
         assert [score.total for score in scored.scores] == [2.0, None, 4.0]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_slow_verifier_takes_no_time_from_its_neighbours(local, monkeypatch):
+    """Eight verdicts of half a second each, one after the other, and a limit of a second."""
+    monkeypatch.setattr("stateset.rl.rewards.score.GRACE_SECONDS", 0.5)
+    with RewardScorer(rewards.awaits, verifier=rewards.slow_verifier, timeout_seconds=LIMIT) as scorer:
+        if local:
+            scorer._local = UnitRunner(scorer._call, LIMIT)
+        assert totals(scorer, group(*"abcdefgh")) == [[1.0] * 8]
+        assert not scorer.failures
+
+
+def test_a_slow_plain_part_takes_no_time_from_its_neighbours():
+    reward = WeightedReward({"code": (0.5, rewards.slow_part), "style": (0.5, rewards.awaits)})
+    with RewardScorer(reward, timeout_seconds=2.0) as scorer:
+        assert totals(scorer, group("good", "good2", "hang", "hang2")) == [[1.0] * 4]
+
+
+@pytest.mark.parametrize("endless", [rewards.endless_part, rewards.never_ends])
+def test_what_never_ends_loses_only_its_sample_among_slow_ones(endless, monkeypatch):
+    monkeypatch.setattr("stateset.rl.rewards.score.GRACE_SECONDS", 0.5)
+    parts = {"endless": (0.5, endless), "style": (0.5, rewards.awaits)}
+    with RewardScorer(WeightedReward(parts), timeout_seconds=LIMIT) as scorer:
+        assert totals(scorer, group("a", "b", "c", "hang", "d")) == [[1.0, 1.0, 1.0, None, 1.0]]
+        assert scorer.failures == {"timed out": 1}
 
 
 def test_what_cannot_travel_runs_here_and_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -92,6 +93,34 @@ async def slow_answers(response):
     if response == "raise":
         raise ValueError("no judge")
     return float(len(response))
+
+
+async def awaits(response):
+    await asyncio.sleep(0.1)
+    return 1.0
+
+
+def slow_verifier(question, answer):
+    time.sleep(0.5)
+    return True
+
+
+def slow_part(response):
+    time.sleep(1.5 if "hang" in response else 0.0)
+    return 1.0
+
+
+def endless_part(response):
+    time.sleep(600 if response == "hang" else 0.4)
+    return 1.0
+
+
+async def never_ends(response):
+    """Goes on when its limit cancels it."""
+    while response == "hang":
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.01)
+    return 1.0
 
 
 class Meeting:

@@ -116,6 +116,8 @@ class WorkerProcess:
         self._number += 1
         answer = _exchange(*self._running, numbered(self._number, units), seconds)
         number, replies = split_number(answer)
+        while number == self._number and not replies:  # a sign of life: the time begins anew
+            number, replies = split_number(_exchange(*self._running, b"", seconds))
         if number != self._number:
             raise WorkerLostError("sent a reply to another request")
         return replies
@@ -137,8 +139,10 @@ def _start() -> tuple[subprocess.Popen[bytes], Connection]:
 
 
 def _exchange(process: subprocess.Popen[bytes], link: Connection, message: bytes, seconds: float) -> bytes:
+    """Send a message, unless it is empty, and wait for the next one."""
     try:
-        link.send_bytes(message)
+        if message:
+            link.send_bytes(message)
         if link.poll(seconds):
             return link.recv_bytes()
     except (EOFError, OSError):

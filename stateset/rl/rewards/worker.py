@@ -1,7 +1,8 @@
 """Scoring itself: a reward is called on units; what fails in the user's code becomes a reply, not an error.
 
 `UnitRunner` does it, in this process or in a worker. `main` is a worker's life: it receives the pickled
-reward, then numbered batches of units, and answers each under its number; it ends when the other end of
+reward, then numbered batches of units, and answers each under its number, with nothing as long as it gets on
+through the plain work of coroutines; it ends when the other end of
 the connection is closed. `process.py` is that end. A child that the reward forks never answers.
 """
 
@@ -9,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import pickle
 import signal
-from collections.abc import Iterator, Sequence
+import time
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from stateset.rl.errors import RewardError
 from stateset.rl.rewards.call import RewardCall
@@ -27,6 +31,7 @@ from stateset.rl.types import Score
 from stateset.rl.verifiers.sandbox.executor import used
 
 ORPHAN_SECONDS = 15.0  # how long past its limit a worker lives whose parent has died
+TELL_SECONDS = 0.5  # between two signs of life
 NUMBER_BYTES = 8  # before each request and each reply
 
 Unit = Sequence[Sample]
@@ -90,12 +95,23 @@ def _broken(unit: Unit, error: Exception) -> Reply:
 class UnitRunner:
     """Calls a reward on units, coroutines together on one event loop with a time limit each.
 
-    A plain function is not limited here: only the death of its process stops it.
+    What one of them does without waiting, as its verifier and the plain parts of a combination, stops the
+    loop for all: that time counts against its own limit alone. A plain function is not limited here: only the
+    death of its process stops it.
+
+    Args:
+        call: how the reward is called.
+        timeout_seconds: limit of one unit.
+        alive: told now and then that a coroutine got on.
     """
 
-    def __init__(self, call: RewardCall, timeout_seconds: float) -> None:
+    def __init__(
+        self, call: RewardCall, timeout_seconds: float, alive: Callable[[], None] = lambda: None
+    ) -> None:
         self._call = call
         self._timeout_seconds = timeout_seconds
+        self._alive, self._told = alive, 0.0
+        self._limits: set[asyncio.Timeout] = set()  # of the coroutines under way
         # A thread of its own, because the caller's may already run a loop (a notebook's does).
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._loop = asyncio.Runner()
@@ -131,8 +147,9 @@ class UnitRunner:
         limit = asyncio.timeout(self._timeout_seconds)
         try:
             async with limit:
+                self._limits.add(limit)
                 with forks_end_here():
-                    result = await self._call.function(**self._call.arguments(unit))
+                    result = await self._stepped(self._called(unit), limit)
             return Reply(scores=self._call.scores(unit, result))
         except ENDS_THE_RUN as error:
             return _broken(unit, error)
@@ -140,6 +157,41 @@ class UnitRunner:
             if limit.expired():
                 return timed_out(unit, self._timeout_seconds)
             return failed(unit, "raised", describe_failure(error))
+        finally:
+            self._limits.discard(limit)
+
+    async def _called(self, unit: Unit) -> object:
+        return await self._call.function(**self._call.arguments(unit))
+
+    @types.coroutine
+    def _stepped(
+        self, coroutine: Coroutine[Any, Any, object], limit: asyncio.Timeout
+    ) -> Generator[Any, Any, object]:
+        """Await it; what its steps take is given back to the others."""
+        resume: Callable[[], Any] = functools.partial(coroutine.send, None)
+        while True:
+            began = time.monotonic()
+            try:
+                waits_for = resume()
+            except StopIteration as done:
+                return done.value
+            finally:
+                self._give_back(time.monotonic() - began, limit)
+            try:
+                yield waits_for
+                resume = functools.partial(coroutine.send, None)
+            except BaseException as error:  # a limit, the end of the loop
+                resume = functools.partial(coroutine.throw, error)
+
+    def _give_back(self, seconds: float, limit: asyncio.Timeout) -> None:
+        for other in self._limits - {limit}:
+            due = other.when()
+            if due is not None and not other.expired():
+                other.reschedule(due + seconds)
+        # what its limit has cancelled and goes on all the same is for the parent to kill
+        if not limit.expired() and time.monotonic() - self._told > TELL_SECONDS:
+            self._told = time.monotonic()
+            self._alive()
 
 
 def main(descriptor: int) -> NoReturn:
@@ -151,11 +203,18 @@ def main(descriptor: int) -> NoReturn:
 
 
 def _serve(connection: Connection) -> None:
+    number, process_id = 0, os.getpid()
     setup = connection.recv_bytes()
+
+    def alive() -> None:
+        if os.getpid() == process_id:
+            signal.setitimer(signal.ITIMER_REAL, timeout_seconds + ORPHAN_SECONDS)
+            connection.send_bytes(numbered(number, b""))
+
     try:
         with forks_end_here():
             reward, verifier, timeout_seconds = pickle.loads(setup)
-            runner = UnitRunner(RewardCall(reward, verifier), timeout_seconds)
+            runner = UnitRunner(RewardCall(reward, verifier), timeout_seconds, alive)
     except (Exception, SystemExit) as error:
         connection.send_bytes(describe_failure(error).encode())
         return
