@@ -42,7 +42,9 @@ class _Combined(RewardFunction):
 
     def _prepare(self) -> None:
         """Find out how the parts are called, and so the whole."""
-        self._calls = {name: RewardCall(reward, is_part=True) for name, reward in self._rewards.items()}
+        self._calls: dict[Any, RewardCall] = {
+            name: RewardCall(reward, is_part=True) for name, reward in self._rewards.items()
+        }
         self.asks_verified = next(filter(None, (call.asks_verified for call in self._calls.values())), "")
         most = [call.concurrency for call in self._calls.values() if call.concurrency]
         self.concurrency = min(most, default=None)
@@ -112,7 +114,7 @@ class _Combined(RewardFunction):
             raise failures[0]
         return scores
 
-    def _chosen(self, samples: Sequence[Sample]) -> Mapping[str, RewardCall]:
+    def _chosen(self, samples: Sequence[Sample]) -> Mapping[Any, RewardCall]:
         """The parts that score these responses of one row."""
         return self._calls
 
@@ -337,7 +339,7 @@ class RoutedReward(_Combined):
             for name, weight in _of_route(value, call.weights or {"": 1.0}).items()
         }
 
-    def _chosen(self, samples: Sequence[Sample]) -> Mapping[str, RewardCall]:
+    def _chosen(self, samples: Sequence[Sample]) -> Mapping[Any, RewardCall]:
         value = samples[0].context.get(self.column)
         try:
             return {value: self._calls[value]}
