@@ -13,7 +13,7 @@ from stateset.rl.errors import ConfigError
 from stateset.rl.policy import attention
 from stateset.rl.policy.batch import Batch
 from stateset.rl.policy.load import load_policy
-from stateset.rl.rollout import decoders
+from stateset.rl.rollout import decoders, packed
 from stateset.rl.rollout.engine import Completion, Request, Sampling
 from stateset.rl.rollout.model import Model
 from stateset.rl.rollout.native import NativeEngine
@@ -314,6 +314,39 @@ def test_bf16_engine_sees_a_small_adapter(tiny_llama) -> None:
     ours, theirs = (after - earlier for after, earlier in zip(outputs(), before, strict=True))
     assert theirs.norm() > 0
     assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.9
+
+
+def test_packed_adapters_compute_what_their_layers_do() -> None:
+    """With biases, and a scale that is no power of two; before and after an update."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    small = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    module = Qwen2ForCausalLM(Qwen2Config(**small, num_attention_heads=4, num_key_value_heads=2))
+    adapter = LoraConfig(r=3, lora_alpha=5, target_modules=["q_proj", "v_proj", "down_proj"])
+    module = inject_adapter_in_model(adapter, module).to(torch.bfloat16).eval()
+    if not packed.can_pack(torch.bfloat16, torch.device("cpu")):
+        pytest.skip("this torch packs no linear layers")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+    twin = packed.packed_copy(module)
+    kinds = [type(layer) for layer in twin.modules()]
+    assert kinds.count(packed.PackedLora) == 2 * 3
+    assert kinds.count(packed.PackedLinear) == 2 * 4 + 1
+    ids = torch.arange(12).view(2, 6)
+    for _ in range(2):
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if "lora_B" in name:
+                    parameter.copy_(0.3 * torch.randn_like(parameter))
+            wanted = module(ids).logits.float()
+        packed.load_packed(twin, ((n, p) for n, p in module.named_parameters() if "lora_" in n))
+        with torch.inference_mode():
+            found = twin(ids).logits.float()
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
 @pytest.mark.parametrize("wrong", [{"num_returns": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}])
