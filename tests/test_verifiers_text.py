@@ -187,6 +187,9 @@ def test_json_schemas() -> None:
         judge(JsonSchema({"type": "nonsense"}), "{}")
     with pytest.raises(DataError, match=r"a `\$ref` that leads nowhere.*/\$defs/x"):
         judge(JsonSchema({"$ref": "#/$defs/x"}), "{}")
+    with pytest.raises(DataError, match=r"a `\$ref` that leads nowhere.*refund.json"):
+        judge(JsonSchema({"$ref": "http://127.0.0.1:9/refund.json"}), "{}")  # another file: never fetched
+    assert not judge(JsonSchema({"$ref": "https://json-schema.org/draft/2020-12/schema"}), '{"type": 3}')
     with pytest.raises(DataError, match="no `schema`"):
         judge(JsonSchema(), "{}")
     with pytest.raises(DataError, match="is no JSON"):

@@ -44,13 +44,12 @@ class PackedLora(nn.Module):
     def __init__(self, layer: LoraLinear) -> None:
         super().__init__()
         [name] = layer.active_adapters
-        base, down, up = (part.get_parameter("weight").detach() for part in (
-            layer.base_layer, layer.lora_A[name], layer.lora_B[name]
-        ))  # fmt: skip
+        parts = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name]
+        base, down, up = (part.get_parameter("weight").detach() for part in parts)
         # [out, in], [r, in] and [out, r]: the policy's own tensors, which updates change in place
         self.base, self.down, self.up = base, down, up
         self.scaling: float = layer.scaling[name]
-        bias = layer.base_layer.bias
+        bias = dict(parts[0].named_parameters()).get("bias")
         self.bias = None if bias is None else torch.cat([bias.detach(), bias.new_zeros(len(down))])
         self.pack()
 
